@@ -1,0 +1,1 @@
+"""`ark-broker …`: the command line."""

@@ -1,0 +1,57 @@
+"""The exception tree.
+
+    ArkBrokerError
+    ├── BadInput             the request is wrong, and will be wrong again        400
+    │   ├── TooLarge         … because a limit was passed                         413
+    │   └── UnsupportedMedia … because nobody here reads that type or encoding    415
+    ├── Overloaded           no room right now; the same request may pass later   503 + Retry-After
+    │   └── LogUnavailable   … because the database does not take commits
+    ├── NotFound                                                                  404
+    └── Conflict             the name stands for several things                   409
+"""
+
+from __future__ import annotations
+
+
+class ArkBrokerError(Exception):
+    """Base of every error the broker raises on purpose. `str(error)` is fit for a client's eyes."""
+
+
+class BadInput(ArkBrokerError):  # noqa: N818 - reads as what it says
+    """The request cannot be accepted as it is. `field` names what is wrong, where one field is."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message if field is None else f"{field}: {message}")
+        self.field = field
+
+
+class TooLarge(BadInput):
+    """A size limit was passed."""
+
+
+class UnsupportedMedia(BadInput):
+    """Content type or content encoding that the endpoint does not read."""
+
+
+class Overloaded(ArkBrokerError):  # noqa: N818
+    """No room for the request now. Retrying it after `retry_after` seconds is right."""
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class LogUnavailable(Overloaded):
+    """The database did not commit; nothing of the request was stored."""
+
+
+class NotFound(ArkBrokerError):  # noqa: N818
+    """Nothing by that name."""
+
+
+class Conflict(ArkBrokerError):  # noqa: N818
+    """The name is ambiguous; `candidates` lists what it may mean."""
+
+    def __init__(self, message: str, candidates: list[dict[str, str | None]]) -> None:
+        super().__init__(message)
+        self.candidates = candidates

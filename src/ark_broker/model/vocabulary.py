@@ -1,0 +1,63 @@
+"""Event types the broker gives a meaning to. Any other name is kept as the producer sent it."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+QUERY_STARTED: Final = "query.started"
+QUERY_WAITING: Final = "query.waiting"
+QUERY_RESUMED: Final = "query.resumed"
+QUERY_COMPLETED: Final = "query.completed"
+QUERY_FAILED: Final = "query.failed"
+QUERY_CANCELED: Final = "query.canceled"
+
+AGENT_STARTED: Final = "agent.started"
+AGENT_COMPLETED: Final = "agent.completed"
+AGENT_FAILED: Final = "agent.failed"
+
+LLM_REQUEST: Final = "llm.request"
+#: A chunk that carries something the model produced: text, reasoning, a refusal, part of a tool call.
+LLM_CHUNK: Final = "llm.chunk"
+#: A chunk that carries token usage (OpenAI `stream_options.include_usage`).
+LLM_USAGE: Final = "llm.usage"
+#: A chunk with nothing but a role or a finish reason.
+LLM_CONTROL: Final = "llm.control"
+#: A chunk with an `error` member.
+LLM_ERROR: Final = "llm.error"
+#: The marker written by `POST /stream/{query}/complete`.
+STREAM_COMPLETED: Final = "stream.completed"
+
+TOOL_CALL: Final = "tool.call"
+TOOL_RESULT: Final = "tool.result"
+TOOL_FAILED: Final = "tool.failed"
+
+QUESTION_ASKED: Final = "question.asked"
+QUESTION_ANSWERED: Final = "question.answered"
+
+TASK_UPDATED: Final = "task.updated"
+ARTIFACT_UPDATED: Final = "artifact.updated"
+MESSAGE_ADDED: Final = "message.added"
+
+SESSION_DELETED: Final = "session.deleted"
+
+#: Types the broker writes itself; a producer's event may not use them.
+RESERVED: Final = frozenset({SESSION_DELETED})
+
+Phase = Literal["pending", "running", "waiting", "done", "error", "canceled"]
+PHASES: Final[tuple[Phase, ...]] = ("pending", "running", "waiting", "done", "error", "canceled")
+
+SessionStatus = Literal["active", "waiting", "idle", "error"]
+STATUSES: Final[tuple[SessionStatus, ...]] = ("active", "waiting", "idle", "error")
+
+#: Prefix of a session or query that stands for a trace which named neither.
+TRACE_PREFIX: Final = "trace:"
+
+
+def provisional(trace_id: str) -> str:
+    """The name that a trace's session (and query) has while nobody gave it one."""
+    return TRACE_PREFIX + trace_id
+
+
+def is_provisional(name: str | None) -> bool:
+    """True for a name made by `provisional`: a later link may move it into a real one."""
+    return name is not None and name.startswith(TRACE_PREFIX)
