@@ -1,1 +1,1 @@
-"""`ark-broker …`: the command line."""
+"""The `ark-broker` command."""

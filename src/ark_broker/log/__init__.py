@@ -1,0 +1,1 @@
+"""The durable log: append (group commit), read, and the live tail."""

@@ -1,0 +1,1 @@
+"""The surface that Ark's controllers, executors and dashboards already call."""

@@ -1,0 +1,79 @@
+# Everything a contributor runs. Needs make and any Python from 3.11 on; all else goes into .venv.
+#
+#   make run      the broker, on SQLite, at http://127.0.0.1:4318; ARK_BROKER_… settings are handed through
+#   make test     the whole suite, on SQLite and on a PostgreSQL that the tests start
+#   make help     the rest
+
+# PYTHON=/path/to/python chooses the interpreter. BENCH= and TEST= are handed to the benchmarks and to pytest.
+PYTHON ?=
+BENCH ?=
+TEST ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run install dev test quick lint format bench docs clean
+# A recipe that fails half-way leaves no stamp behind.
+.DELETE_ON_ERROR:
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: install ## Run the broker; Ctrl-C stops it
+	@exec $(BIN)/ark-broker serve
+
+test: dev ## Run the whole suite, on SQLite and PostgreSQL
+	$(BIN)/python -m pytest -n auto $(TEST)
+
+quick: dev ## Run the suite without what takes tens of seconds
+	$(BIN)/python -m pytest -n auto -m "not slow" $(TEST)
+
+lint: dev ## Check style, types, import direction and the generated docs
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/settings_page.py --check
+
+format: dev ## Format the code and mend what the linter can mend
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+bench: dev ## Measure, and print ratios
+	$(BIN)/python -m bench $(BENCH)
+
+docs: dev ## Write the generated pages
+	$(BIN)/python docs/settings_page.py
+
+install: $(VENV)/.installed ## Install what the broker needs to run
+dev: $(VENV)/.installed-dev ## Install what contributors need besides
+
+clean: ## Remove .venv and every cache; the broker's data stays
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests bench docs -name __pycache__ -prune -exec rm -rf {} +
+
+# -- the environment; a stamp is the proof that a step was done since its inputs changed
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) ..."
+	$(PIP) hatchling editables
+	$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+# A Python that is new enough and can make environments with pip in them; Debian's needs python3-venv for that.
+$(VENV)/.created:
+	@for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python); do \
+	  if $$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Creating $(VENV) with $$($$python --version)"; \
+	    $$python -m venv --clear $(VENV) && touch $@ && exit 0; exit 1; \
+	  fi; \
+	done; \
+	echo "No Python from 3.11 on with the venv module was found among: $(or $(PYTHON),python3, python3.13, python3.12, python3.11, python3.14, python)." >&2; \
+	echo "Install one (on Debian and Ubuntu also python3-venv), or name one: make $(or $(MAKECMDGOALS),run) PYTHON=/path/to/python" >&2; \
+	exit 1

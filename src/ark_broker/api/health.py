@@ -1,0 +1,50 @@
+"""`GET /health`, `/readyz`, `/metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import PlainTextResponse, Response
+
+from ark_broker.api.services import Deps
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health", summary="Is the process alive?", response_class=PlainTextResponse)
+async def health() -> Response:
+    return PlainTextResponse("OK")
+
+
+@router.get(
+    "/readyz",
+    summary="Should this process get traffic?",
+    description="Database reachable (its schema was checked at start), writer alive, not shutting down.",
+    response_class=PlainTextResponse,
+)
+async def ready(services: Deps) -> Response:
+    problem = ""
+    if services.readiness.draining:
+        problem = "shutting down"
+    elif not services.writer.alive:
+        problem = "the writer has stopped"
+    else:
+        try:
+            async with asyncio.timeout(2):
+                await services.reader.head()
+        except Exception:  # noqa: BLE001 - whatever it was: not ready
+            problem = "the database does not answer"
+    if problem:
+        return PlainTextResponse(f"not ready: {problem}", status_code=503, headers={"Retry-After": "1"})
+    return PlainTextResponse("OK")
+
+
+@router.get("/metrics", summary="Prometheus metrics of this process", response_class=PlainTextResponse)
+async def metrics(services: Deps) -> Response:
+    found = services.metrics
+    found.queue_bytes.set(services.writer.queued_bytes)
+    found.intake_bytes.set(services.intake.used)
+    found.lag.set(services.tail.lag)
+    return Response(found.render(), media_type=CONTENT_TYPE_LATEST)

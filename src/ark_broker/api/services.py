@@ -1,0 +1,70 @@
+"""What the routes work with. `app.py` puts it together; a route gets it from its request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.datastructures import State
+
+from ark_broker.api.intake import Intake
+from ark_broker.log.maintenance import Maintenance
+from ark_broker.log.read import Reader
+from ark_broker.log.tail import Tail
+from ark_broker.log.writer import Appended, Writer
+from ark_broker.metrics import Metrics
+from ark_broker.model import Event
+from ark_broker.model.errors import LogUnavailable
+from ark_broker.settings import Settings
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Whether this process should get traffic. `draining` is set when it is told to stop."""
+
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One process's parts."""
+
+    settings: Settings
+    writer: Writer
+    reader: Reader
+    tail: Tail
+    maintenance: Maintenance
+    intake: Intake
+    metrics: Metrics
+    readiness: Readiness = field(default_factory=Readiness)
+
+    async def append(self, signal: str, events: Sequence[Event]) -> Appended:
+        """Commit a request's events; counts them. Raises Overloaded or LogUnavailable."""
+        self.metrics.received.labels(signal).inc(len(events))
+        try:
+            # The append itself goes on: what it stores is stored once, however often it is sent again.
+            appended = await asyncio.wait_for(
+                asyncio.shield(self.writer.append(events)), self.settings.ack_timeout_seconds
+            )
+        except TimeoutError:
+            raise LogUnavailable("the database takes too long to commit") from None
+        self.metrics.stored.inc(appended.stored)
+        self.metrics.duplicates.inc(appended.duplicates)
+        return appended
+
+
+def services_of(state: State) -> Services:
+    """The services that the app was built with."""
+    services = state.services
+    assert isinstance(services, Services)
+    return services
+
+
+def _from_request(request: Request) -> Services:
+    return services_of(request.app.state)
+
+
+Deps = Annotated[Services, Depends(_from_request)]

@@ -1,0 +1,184 @@
+"""Server-sent events: where a stream starts, its frames, and the loop that writes them.
+
+Every `/v1` stream begins with `event: hello`, which tells the reader where it really starts, and whether
+that is where it asked to. Frames of events carry `id: <position>`; a reader that comes back with it in
+`Last-Event-ID` (or `?after=`) goes on behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+from sse_starlette import EventSourceResponse
+from starlette.requests import Request
+
+from ark_broker.api.services import Services
+from ark_broker.log.read import Head, Scope
+from ark_broker.log.tail import Burst, Follower, Format
+from ark_broker.model.errors import BadInput
+
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+DONE: Final = b"data: [DONE]\n\n"
+#: Milliseconds that an EventSource waits before it comes back.
+_RETRY_MS: Final = 1_000
+#: After a shutdown readers come back over this many milliseconds, not all at once.
+_RETRY_SPREAD_MS: Final = 3_000
+_MAX_CURSOR_DIGITS: Final = 19
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a stream begins, and whether the reader thereby sees everything after its cursor."""
+
+    after: int
+    recovered: bool = True
+    reason: str | None = None
+
+
+def frame(data: bytes, *, position: int | None = None, event: str | None = None) -> bytes:
+    """One SSE frame. `data` is a single line: the JSON that goes out has its line breaks escaped."""
+    lines = [b"id: %d\n" % position] if position is not None else []
+    if event is not None:
+        lines.append(b"event: " + event.encode() + b"\n")
+    return b"".join([*lines, b"data: ", data, b"\n\n"])
+
+
+def hello(head: Head, start: Start, extra: Mapping[str, object] | None = None) -> bytes:
+    """The first frame of a stream."""
+    content: dict[str, object] = {
+        **(extra or {}),
+        "log": head.log_id,
+        "from": start.after,
+        "head": head.seq,
+        "recovered": start.recovered,
+    }
+    if start.reason is not None:
+        content["reason"] = start.reason
+    return b"retry: %d\n" % _RETRY_MS + frame(orjson.dumps(content), event="hello")
+
+
+def goodbye() -> bytes:
+    """The last frame before a shutdown: come back soon, not all of you together."""
+    retry = _RETRY_MS + random.randrange(_RETRY_SPREAD_MS)
+    return b"retry: %d\n" % retry + frame(b'{"reason":"shutdown"}', event="reconnect")
+
+
+def where_to_start(request: Request, head: Head, *, gone_at: int = 0, default: str = "start") -> Start:
+    """Start position from `Last-Event-ID`, `?after=`, or `?from=start|now`. Raises BadInput for garbage.
+
+    A cursor of another log (`?log=` or `<log>:<position>` says whose it is, or it lies beyond this log's
+    end) starts from the beginning: the reader has seen nothing of this one.
+    """
+    query = request.query_params
+    cursor = request.headers.get("last-event-id") or query.get("after") or query.get("last_event_id")
+    log_id = query.get("log")
+    if cursor is None:
+        origin = query.get("from", default)
+        if origin not in {"start", "now"}:
+            raise BadInput("must be start or now", "from")
+        return Start(head.seq if origin == "now" else gone_at)
+    own, separator, digits = cursor.rpartition(":")
+    if separator:
+        log_id = own
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAX_CURSOR_DIGITS):
+        raise BadInput("must be a position: the `id:` of a frame", "after")
+    after = int(digits)
+    if log_id is not None and log_id != head.log_id:
+        return Start(gone_at, recovered=False, reason="other-log")
+    if after > head.seq:
+        return Start(gone_at, recovered=False, reason="future")
+    if 0 < after < head.floor:
+        return Start(after, recovered=False, reason="retention")
+    if 0 < after < gone_at:
+        return Start(gone_at, recovered=False, reason="deleted")
+    return Start(max(after, gone_at))
+
+
+#: Looks at a burst that is about to be written; returns what to write instead of its data, and whether to end.
+Inspect = Callable[[Burst], tuple[bytes, bool]]
+
+
+@dataclass(slots=True)
+class LiveStream:
+    """One reader's stream: greeting, then bursts as they come, comments when nothing does."""
+
+    services: Services
+    scope: Scope
+    format: Format
+    after: int
+    greeting: bytes
+    inspect: Inspect | None = None
+    #: Called when nothing came for `heartbeat_seconds`; returns what to write, and whether to end.
+    on_silence: Callable[[float], tuple[bytes, bool]] | None = None
+    #: Seconds of silence after which `on_silence` is asked, where that is sooner than the heartbeat.
+    patience: Callable[[], float] | None = None
+    farewell: bytes | None = None
+
+    def response(self) -> EventSourceResponse:
+        """The response that writes the stream."""
+        return EventSourceResponse(
+            self._frames(),
+            headers={"Cache-Control": "no-cache"},
+            ping=0,
+            sep="\n",
+            # Ours end by themselves, on the same signal; the library only has to wait for them.
+            shutdown_event=None,
+            shutdown_grace_period=self.services.settings.shutdown_seconds,
+        )
+
+    async def _frames(self) -> AsyncIterator[bytes]:
+        services = self.services
+        services.metrics.subscribers.inc()
+        try:
+            with services.tail.follow(self.scope, self.format, self.after) as follower:
+                yield self.greeting
+                async for data in self._bursts(follower):
+                    yield data
+            if services.tail.closing.is_set():
+                yield goodbye() if self.farewell is None else self.farewell
+        finally:
+            services.metrics.subscribers.dec()
+
+    async def _bursts(self, follower: Follower) -> AsyncIterator[bytes]:
+        silent_since = asyncio.get_running_loop().time()
+        while not self.services.tail.closing.is_set():
+            burst = await self._next(follower)
+            now = asyncio.get_running_loop().time()
+            if burst is None:
+                data, over = self._silence(now - silent_since)
+            elif self.inspect is not None:
+                silent_since = now
+                data, over = self.inspect(burst)
+            else:
+                silent_since = now
+                data, over = burst.data, False
+            if data:
+                yield data
+            if over:
+                return
+
+    async def _next(self, follower: Follower) -> Burst | None:
+        """The next burst; None after a while of silence."""
+        patience = self.services.settings.heartbeat_seconds
+        if self.patience is not None:
+            patience = min(patience, self.patience())
+        try:
+            async with asyncio.timeout(max(patience, 0.001)):
+                while (burst := await follower.next()) is None:
+                    if self.services.tail.closing.is_set():
+                        return None
+                return burst
+        except TimeoutError:
+            return None
+
+    def _silence(self, seconds: float) -> tuple[bytes, bool]:
+        if self.services.tail.closing.is_set():
+            return b"", True
+        if self.on_silence is not None:
+            return self.on_silence(seconds)
+        return KEEP_ALIVE, False

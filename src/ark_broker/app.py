@@ -1,0 +1,256 @@
+"""The one place where things are put together: parts, routes, the process's start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from types import FrameType
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import Route
+from uvicorn.supervisors import Multiprocess
+
+from ark_broker import __version__
+from ark_broker.api import errors, health
+from ark_broker.api.ark.stream import StreamEndpoint
+from ark_broker.api.intake import Intake
+from ark_broker.api.middleware import RequestContext
+from ark_broker.api.services import Readiness, Services
+from ark_broker.api.v1 import events, otlp, queries, sessions, traces
+from ark_broker.log import schema
+from ark_broker.log.database import Database, is_unavailable, open_database
+from ark_broker.log.listen import Listener
+from ark_broker.log.maintenance import Maintenance
+from ark_broker.log.read import Reader
+from ark_broker.log.tail import Tail
+from ark_broker.log.writer import Writer
+from ark_broker.logs import configure
+from ark_broker.metrics import Metrics
+from ark_broker.model.errors import ArkBrokerError
+from ark_broker.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+_DESCRIPTION = """One durable log, and one live view, for everything an LLM agent platform emits about a query."""
+
+
+def open_from(settings: Settings) -> Database:
+    """The database that the settings name; a SQLite file's directory is made."""
+    if settings.sqlite_path is not None:
+        settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+    return open_database(
+        settings.sqlalchemy_url,
+        pool_size=settings.database_pool_size,
+        sqlite_synchronous=settings.sqlite_synchronous,
+    )
+
+
+def build(settings: Settings, database: Database) -> tuple[Services, Listener]:
+    """The parts of one process, connected but not started."""
+    metrics = Metrics()
+    reader = Reader(database)
+    tail = Tail(
+        reader,
+        ring_bytes=settings.ring_bytes,
+        coalesce_seconds=settings.session_list_coalesce_ms / 1000,
+    )
+    writer = Writer(
+        database,
+        tail.publish,
+        queue_bytes=settings.queue_bytes,
+        commit_max_events=settings.commit_max_events,
+    )
+    writer.stats.observe_commit = metrics.commit_seconds.observe
+    maintenance = Maintenance(
+        database,
+        writer,
+        trace_quiet_seconds=settings.trace_quiet_seconds,
+        retention_seconds=dict(settings.retention),
+    )
+    listener = Listener(database, reader, tail.heard, poll_seconds=settings.poll_seconds)
+    metrics.listening.set_function(lambda: float(listener.listening))
+    services = Services(
+        settings=settings,
+        writer=writer,
+        reader=reader,
+        tail=tail,
+        maintenance=maintenance,
+        intake=Intake(settings.queue_bytes, settings.max_body_bytes),
+        metrics=metrics,
+        readiness=Readiness(),
+    )
+    return services, listener
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Services]:
+    """The parts, started; stopped in the order that loses nothing: what is queued is committed first."""
+    database = open_from(settings)
+    services, listener = build(settings, database)
+    try:
+        if settings.sqlite_path is not None:
+            await schema.migrate(database)
+        else:
+            await schema.check(database)
+        await services.tail.start()
+        services.writer.start()
+        listener.start()
+        services.maintenance.start()
+        yield services
+    finally:
+        await services.maintenance.close()
+        await services.writer.close()
+        await listener.close()
+        await services.tail.close()
+        await database.close()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The ASGI app. Its parts live as long as its lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running(settings) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title="Ark Broker",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+    )
+    # The hot routes are plain ASGI endpoints, and come first.
+    for path, endpoint in otlp.endpoints().items():
+        app.router.routes.append(Route(path, endpoint, methods=None, include_in_schema=False))
+    app.router.routes.append(Route("/stream/{rest:path}", StreamEndpoint(), include_in_schema=False))
+    for router in (health.router, events.router, sessions.router, queries.router, traces.router):
+        app.include_router(router)
+    errors.install(app)
+    app.add_middleware(RequestContext)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+class _Server(uvicorn.Server):
+    """Tells the app at once when it has to go: live streams end, and requests finish, while uvicorn waits."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        services = getattr(self._app.state, "services", None)
+        if isinstance(services, Services) and not services.readiness.draining:
+            services.readiness.draining = True
+            # A signal handler runs between two bytecodes of the loop: streams are woken from the loop itself.
+            asyncio.get_event_loop().call_soon_threadsafe(services.tail.finish_followers)
+        super().handle_exit(sig, frame)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn does, but without raising the signal again afterwards: a clean stop is exit code 0."""
+        handled = (signal.SIGINT, signal.SIGTERM)
+        before = {sig: signal.signal(sig, self.handle_exit) for sig in handled}
+        try:
+            yield
+        finally:
+            for sig, handler in before.items():
+                signal.signal(sig, handler)
+
+
+def _config(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
+        timeout_keep_alive=75,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+
+
+def _serve(settings: Settings, sockets: list[socket.socket] | None) -> int:
+    configure(settings)
+    app = create_app(settings)
+    server = _Server(_config(settings, app), app)
+    server.run(sockets=sockets)
+    return 0 if server.started else 1
+
+
+def _worker(settings: Settings, sockets: list[socket.socket] | None = None) -> None:
+    sys.exit(_serve(settings, sockets))
+
+
+def run(settings: Settings) -> int:
+    """Serve until told to stop; returns the exit code: 0 after a clean stop, 1 where it could not start."""
+    configure(settings)
+    try:
+        asyncio.run(_preflight(settings))
+    except ArkBrokerError as error:
+        _complain(str(error))
+        return 1
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        _complain(f"cannot reach the database ({settings.database_label}): {error}")
+        return 1
+    try:
+        if settings.workers == 1:
+            return _serve(settings, None)
+        config = _config(settings, "ark_broker.app:create_app")
+        config.workers = settings.workers
+        Multiprocess(config, partial(_worker, settings), [config.bind_socket()]).run()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    return 0
+
+
+async def _preflight(settings: Settings) -> None:
+    """Find out before a socket is open that the database is not there, or not up to date."""
+    if settings.sqlite_path is not None:
+        return
+    database = open_from(settings)
+    try:
+        await schema.check(database)
+    finally:
+        await database.close()
+
+
+def migrate(settings: Settings) -> str:
+    """Bring the database's schema up to date; returns what was done, in one line."""
+
+    async def upgrade() -> tuple[str | None, str]:
+        database = open_from(settings)
+        try:
+            return await schema.migrate(database)
+        finally:
+            await database.close()
+
+    before, after = asyncio.run(upgrade())
+    if before == after:
+        return f"{settings.database_label}: the schema is up to date ({after})"
+    return f"{settings.database_label}: migrated from {before or 'empty'} to {after}"
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"ark-broker: {message}\n")
+
+

@@ -1,0 +1,214 @@
+"""Engines for the two dialects, and the few statements that differ between them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import asyncpg
+from sqlalchemy import LargeBinary, Table, event
+from sqlalchemy import exc as sa_exc
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.types import BigInteger, Float, SmallInteger
+
+#: Failures of the database itself, not of what was sent to it: the same batch may pass later.
+UNAVAILABLE: Final = (
+    OSError,
+    TimeoutError,
+    asyncio.TimeoutError,
+    sa_exc.OperationalError,
+    sa_exc.InterfaceError,
+    sa_exc.DisconnectionError,
+    sa_exc.TimeoutError,
+    sqlite3.OperationalError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.PostgresSystemError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,
+)
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """True where the database could not serve, so that the same request may pass later."""
+    if isinstance(error, asyncpg.DataError | ValueError):
+        return False
+    if isinstance(error, sa_exc.DBAPIError) and error.orig is not None:
+        cause = error.orig.__cause__
+        return error.connection_invalidated or isinstance(cause or error.orig, UNAVAILABLE)
+    return isinstance(error, UNAVAILABLE)
+
+
+class Dialect(Protocol):
+    """What PostgreSQL and SQLite do differently on the hot path."""
+
+    name: str
+
+    async def insert(
+        self, connection: AsyncConnection, table: Table, columns: Sequence[Sequence[Any]], *, on_conflict: str
+    ) -> None:
+        """Insert one row for each position of `columns`; `on_conflict` is the clause's action."""
+
+    async def notify(self, connection: AsyncConnection, head: int) -> None:
+        """Tell other processes, once this transaction commits, that the log has grown to `head`."""
+
+
+async def driver_of(connection: AsyncConnection) -> Any:
+    """The driver's own connection underneath, inside the same transaction."""
+    raw = await connection.get_raw_connection()
+    return raw.driver_connection
+
+
+def do_update(table: Table, key: Sequence[str]) -> str:
+    """`(key) DO UPDATE SET …` of every other column, for `Dialect.insert`."""
+    names = [column.name for column in table.columns if column.name not in key]
+    sets = ", ".join(f"{name} = excluded.{name}" for name in names)
+    return f"({', '.join(key)}) DO UPDATE SET {sets}"
+
+
+class PostgresDialect:
+    """`INSERT … SELECT FROM unnest(…)`: one statement and one round trip, however many rows."""
+
+    name = "postgresql"
+    channel = "ark_broker_head"
+
+    def __init__(self) -> None:
+        self._statements: dict[tuple[str, str], str] = {}
+
+    async def insert(
+        self, connection: AsyncConnection, table: Table, columns: Sequence[Sequence[Any]], *, on_conflict: str
+    ) -> None:
+        statement = self._statements.get((table.name, on_conflict))
+        if statement is None:
+            statement = self._build(table, on_conflict)
+            self._statements[table.name, on_conflict] = statement
+        driver = await driver_of(connection)
+        await driver.execute(statement, *columns)
+
+    @staticmethod
+    def _build(table: Table, on_conflict: str) -> str:
+        names = ", ".join(column.name for column in table.columns)
+        arrays = ", ".join(
+            f"${index}::{_array_type(column.type)}[]" for index, column in enumerate(table.columns, 1)
+        )
+        return (
+            f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}) "  # noqa: S608 - our own names
+            f"ON CONFLICT {on_conflict}"
+        )
+
+    async def notify(self, connection: AsyncConnection, head: int) -> None:
+        driver = await driver_of(connection)
+        await driver.execute(f"NOTIFY {self.channel}, '{int(head)}'")
+
+
+def _array_type(column_type: Any) -> str:
+    if isinstance(column_type, LargeBinary):
+        return "bytea"
+    if isinstance(column_type, SmallInteger):
+        return "smallint"
+    if isinstance(column_type, BigInteger):
+        return "bigint"
+    if isinstance(column_type, Float):
+        return "float8"
+    return "text"
+
+
+class SqliteDialect:
+    """`executemany` of one prepared statement."""
+
+    name = "sqlite"
+
+    async def insert(
+        self, connection: AsyncConnection, table: Table, columns: Sequence[Sequence[Any]], *, on_conflict: str
+    ) -> None:
+        names = ", ".join(column.name for column in table.columns)
+        marks = ", ".join("?" for _ in table.columns)
+        driver = await driver_of(connection)
+        await driver.executemany(
+            f"INSERT INTO {table.name} ({names}) VALUES ({marks}) "  # noqa: S608 - our own names
+            f"ON CONFLICT {on_conflict}",
+            list(zip(*columns, strict=True)),
+        )
+
+    async def notify(self, connection: AsyncConnection, head: int) -> None:
+        """SQLite has one process; it hears of its own commits without the database's help."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """The two ways into one database: `writer` for the one writer task, `reader` for everybody else."""
+
+    url: str
+    dialect: Dialect
+    writer: AsyncEngine
+    reader: AsyncEngine
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A connection whose every read sees the same state of the database."""
+        async with self.reader.connect() as connection:
+            if self.dialect.name == "postgresql":
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
+    async def close(self) -> None:
+        await self.writer.dispose()
+        await self.reader.dispose()
+
+
+def open_database(
+    url: str, *, pool_size: int = 10, sqlite_synchronous: str = "FULL", timeout_seconds: float = 10
+) -> Database:
+    """Engines for `url` (a SQLAlchemy URL with an async driver). Nothing is connected yet."""
+    if make_url(url).get_backend_name() == "sqlite":
+        return _open_sqlite(url, pool_size, sqlite_synchronous)
+    connect_args = {"timeout": timeout_seconds, "command_timeout": timeout_seconds}
+    return Database(
+        url=url,
+        dialect=PostgresDialect(),
+        writer=create_async_engine(url, pool_size=1, max_overflow=1, connect_args=connect_args),
+        reader=create_async_engine(
+            url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, connect_args=connect_args
+        ),
+    )
+
+
+def _open_sqlite(url: str, pool_size: int, synchronous: str) -> Database:
+    # SQLAlchemy's own BEGIN is deferred: a second process could then make an upgrade to a write lock
+    # fail at once. BEGIN IMMEDIATE waits its turn (busy_timeout) instead.
+    writer = create_async_engine(url, pool_size=1, max_overflow=0)
+    reader = create_async_engine(url, pool_size=pool_size, max_overflow=0)
+    for engine, begin in ((writer, "BEGIN IMMEDIATE"), (reader, "BEGIN")):
+        _configure_sqlite(engine, begin, synchronous)
+    return Database(url=url, dialect=SqliteDialect(), writer=writer, reader=reader)
+
+
+def _configure_sqlite(engine: AsyncEngine, begin: str, synchronous: str) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            "busy_timeout=5000",
+            "journal_mode=WAL",
+            f"synchronous={synchronous}",
+            "foreign_keys=ON",
+            "cache_size=-16384",
+            "temp_store=MEMORY",
+            "mmap_size=0",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def on_begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)

@@ -1,0 +1,168 @@
+"""Background work on the log: quiet traces, retention, rows of deleted sessions. Small steps, never one long lock."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import structlog
+from sqlalchemy import delete, func, select, update
+
+from ark_broker.log.database import Database
+from ark_broker.log.tables import events, links, log_head, sessions
+from ark_broker.log.writer import Writer
+from ark_broker.model.vocabulary import SESSION_DELETED, TRACE_PREFIX
+
+_log = structlog.get_logger(__name__)
+
+#: Rows removed by one statement: short enough that nobody waits for its locks.
+_STEP: Final = 2_000
+_NANOSECONDS: Final = 1_000_000_000
+
+
+class Maintenance:
+    """Runs its jobs in turns, each every so many seconds, as long as the process lives."""
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        *,
+        trace_quiet_seconds: float,
+        retention_seconds: Mapping[str, float],
+        interval_seconds: float = 60,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._trace_quiet = trace_quiet_seconds
+        self._retention = retention_seconds
+        self._interval = interval_seconds
+        self._clock = clock
+        self._tasks: list[asyncio.Task[None]] = []
+        self._swept_to: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Start the jobs on the running loop."""
+        quiet_interval = max(0.2, min(5.0, self._trace_quiet / 4))
+        jobs: list[tuple[str, Callable[[], Awaitable[object]], float]] = [
+            ("quiet-traces", self.decide_quiet_traces, quiet_interval),
+            ("deleted-sessions", self.remove_deleted, min(5.0, self._interval)),
+        ]
+        if self._retention:
+            jobs.append(("retention", self.retain, self._interval))
+        self._tasks = [
+            asyncio.create_task(self._every(name, job, seconds), name=f"maintenance-{name}")
+            for name, job, seconds in jobs
+        ]
+
+    async def close(self) -> None:
+        """Stop; what is unfinished is found again at the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _every(self, name: str, job: Callable[[], Awaitable[object]], seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await job()
+            except Exception as error:  # noqa: BLE001 - the next turn tries again
+                _log.warning("maintenance failed; trying again later", job=name, error=str(error)[:300])
+
+    async def decide_quiet_traces(self) -> bool:
+        """Give traces that have been quiet for long, and named no session, one of their own."""
+        quiet_since = self._clock() - int(self._trace_quiet * _NANOSECONDS)
+        waiting = (
+            select(links.c.key)
+            .where(links.c.session_id.is_(None), links.c.last_seen < quiet_since)
+            .where(links.c.key.startswith(TRACE_PREFIX, autoescape=True))
+            .limit(1)
+        )
+        async with self._database.reader.connect() as connection:
+            if (await connection.execute(waiting)).scalar_one_or_none() is None:
+                return False
+        await self._writer.decide_quiet_traces(quiet_since)
+        return True
+
+    async def remove_deleted(self) -> int:
+        """Remove the rows of deleted sessions, and the rows that said so once retention's floor is past them."""
+        removed = 0
+        async with self._database.reader.connect() as connection:
+            gone = (
+                await connection.execute(
+                    select(sessions.c.id, sessions.c.gone_seq).where(sessions.c.gone_seq > 0).limit(500)
+                )
+            ).all()
+        for session_id, gone_seq in gone:
+            removed += await self.remove_session_rows(session_id, gone_seq)
+        return removed
+
+    async def remove_session_rows(self, session_id: str, gone_seq: int) -> int:
+        """Remove the events that a deletion at position `gone_seq` took out of the views."""
+        removed = 0
+        doomed = (
+            select(events.c.seq)
+            .where(
+                events.c.session_id == session_id,
+                events.c.session_seq <= gone_seq,
+                events.c.type != SESSION_DELETED,
+            )
+            .limit(_STEP)
+        )
+        while True:
+            async with self._database.writer.begin() as connection:
+                result = await connection.execute(delete(events).where(events.c.seq.in_(doomed)))
+            removed += result.rowcount
+            if result.rowcount < _STEP:
+                return removed
+
+    async def retain(self) -> int:
+        """Remove events older than their kind is kept, oldest first, and raise the log's floor accordingly."""
+        removed = 0
+        for kind, seconds in self._retention.items():
+            cut = await self._position_at(self._clock() - int(seconds * _NANOSECONDS))
+            removed += await self._remove_until(kind, cut)
+        return removed
+
+    async def _position_at(self, recorded_before: int) -> int:
+        """The highest position recorded before that time, by bisection: `seq` and `recorded_at` rise together."""
+        async with self._database.reader.connect() as connection:
+            low, high = (await connection.execute(select(func.min(events.c.seq), func.max(events.c.seq)))).one()
+            if low is None:
+                return 0
+            low -= 1
+            while low < high:
+                middle = (low + high + 1) // 2
+                row = (
+                    await connection.execute(
+                        select(events.c.seq, events.c.recorded_at)
+                        .where(events.c.seq >= middle)
+                        .order_by(events.c.seq)
+                        .limit(1)
+                    )
+                ).one()
+                if row.recorded_at < recorded_before:
+                    low = max(middle, row.seq)
+                else:
+                    high = middle - 1
+            return int(low)
+
+    async def _remove_until(self, kind: str, cut: int) -> int:
+        removed = 0
+        start = self._swept_to.get(kind, 0)
+        while start < cut:
+            stop = min(cut, start + _STEP)
+            async with self._database.writer.begin() as connection:
+                result = await connection.execute(
+                    delete(events).where(events.c.kind == kind, events.c.seq > start, events.c.seq <= stop)
+                )
+                if result.rowcount:
+                    await connection.execute(
+                        update(log_head).where(log_head.c.floor < stop).values(floor=stop)
+                    )
+            removed += result.rowcount
+            self._swept_to[kind] = start = stop
+        return removed

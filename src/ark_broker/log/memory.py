@@ -1,0 +1,111 @@
+"""What the writer remembers between commits: links and summaries it would otherwise read again.
+
+Every commit, by whichever process, moves the head. So what was remembered at head `n` still holds exactly
+when the next transaction finds the head at `n`; otherwise somebody else wrote, and all of it is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeVar
+
+import msgspec
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ark_broker.log.tables import GONE, links, queries, sessions
+from ark_broker.sessions.correlate import Link
+from ark_broker.sessions.summary import QuerySummary, SessionSummary
+
+_QUERY: Final = msgspec.json.Decoder(QuerySummary)
+_SESSION: Final = msgspec.json.Decoder(SessionSummary)
+#: Bind parameters in one IN list.
+_PAGE: Final = 500
+_Key = TypeVar("_Key")
+
+
+def decode_session(state: bytes) -> SessionSummary:
+    """The summary in `sessions.state`."""
+    return _SESSION.decode(state)
+
+
+def decode_query(state: bytes) -> QuerySummary:
+    """The summary in `queries.state`."""
+    return _QUERY.decode(state)
+
+
+class Memory:
+    """Links and summaries by key, as of the head `at`."""
+
+    def __init__(self, limit: int = 20_000) -> None:
+        self._limit = limit
+        self._starts = 0
+        self.at = -1
+        self.links: dict[str, Link] = {}
+        self.sessions: dict[str, SessionSummary] = {}
+        #: Position of the session's deletion; 0 for most.
+        self.gone: dict[str, int] = {}
+        self.queries: dict[str, dict[str, QuerySummary]] = {}
+
+    def forget(self) -> None:
+        """Drop everything: another process committed, or a transaction failed half-way."""
+        self.at = -1
+        for kept in (self.links, self.sessions, self.gone, self.queries):
+            kept.clear()
+
+    def start(self, prior: int) -> None:
+        """Begin a transaction that found the head at `prior`."""
+        self._starts += 1
+        crowded = len(self.links) + len(self.sessions) > self._limit
+        if self._starts % 64 == 0:
+            crowded = crowded or sum(map(len, self.queries.values())) > self._limit
+        if prior != self.at or crowded:
+            self.forget()
+
+    async def load_links(self, connection: AsyncConnection, keys: Iterable[str]) -> None:
+        """Make `links` hold every link that exists under `keys`."""
+        for page in _pages(key for key in keys if key not in self.links):
+            rows = await connection.execute(
+                select(links.c.key, links.c.session_id, links.c.query).where(links.c.key.in_(page))
+            )
+            for key, session_id, query in rows:
+                self.links[key] = Link(session_id, query)
+
+    async def load_sessions(self, connection: AsyncConnection, ids: Iterable[str]) -> None:
+        """Make `sessions` hold a summary for each of `ids`: the stored one, or an empty one."""
+        missing = [session_id for session_id in ids if session_id not in self.sessions]
+        for page in _pages(missing):
+            rows = await connection.execute(
+                select(sessions.c.id, sessions.c.status, sessions.c.gone_seq, sessions.c.state).where(
+                    sessions.c.id.in_(page)
+                )
+            )
+            for session_id, status, gone_seq, state in rows:
+                self.gone[session_id] = gone_seq
+                if status != GONE:
+                    self.sessions[session_id] = decode_session(state)
+        for session_id in missing:
+            self.sessions.setdefault(session_id, SessionSummary(id=session_id))
+
+    async def load_queries(self, connection: AsyncConnection, keys: Iterable[tuple[str, str]]) -> None:
+        """Make `queries[session]` hold the summaries that exist of the (session, name) pairs."""
+        missing = [key for key in keys if key[1] not in self.queries.setdefault(key[0], {})]
+        for page in _pages(missing):
+            rows = await connection.execute(
+                select(queries.c.session_id, queries.c.name, queries.c.state).where(
+                    tuple_(queries.c.session_id, queries.c.name).in_(page)
+                )
+            )
+            for session_id, name, state in rows:
+                self.queries[session_id][name] = decode_query(state)
+
+    def drop_session(self, session_id: str) -> None:
+        """The session is no more: deleted, or moved into another."""
+        self.sessions.pop(session_id, None)
+        self.queries.pop(session_id, None)
+
+
+def _pages(keys: Iterable[_Key]) -> Iterator[list[_Key]]:
+    every = list(keys)
+    for start in range(0, len(every), _PAGE):
+        yield every[start : start + _PAGE]

@@ -1,0 +1,400 @@
+"""Reads of the log and its summaries. Every one of them is served by an index; none scans the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from sqlalchemy import ColumnElement, Row, Select, and_, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ark_broker.log.database import Database
+from ark_broker.log.memory import decode_query, decode_session
+from ark_broker.log.rows import LIGHT_COLUMNS, from_rows
+from ark_broker.log.tables import GONE, events, links, log_head, queries, sessions
+from ark_broker.model import Event
+from ark_broker.model.vocabulary import SESSION_DELETED
+from ark_broker.sessions.correlate import query_key
+from ark_broker.sessions.summary import QuerySummary, SessionSummary
+
+#: Rows looked at for one filtered page. A rarer match is found on a later page: the cursor moves on.
+SCAN_LIMIT: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Which log this is, how far it goes, and below which position retention removed something."""
+
+    log_id: str
+    seq: int
+    floor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The stream that a cursor runs on: the log, one session, one query (by name), or the list of sessions."""
+
+    kind: Literal["log", "session", "query", "sessions"]
+    name: str = ""
+
+    def position(self, item: Event | SessionChange) -> int | None:
+        """The item's position in this stream."""
+        if self.kind == "session" and isinstance(item, Event):
+            return item.session_seq
+        if self.kind == "query" and isinstance(item, Event):
+            return item.query_seq
+        return item.seq
+
+    @property
+    def column(self) -> ColumnElement[int | None]:
+        """The column that holds `position`."""
+        match self.kind:
+            case "session":
+                return events.c.session_seq
+            case "query":
+                return events.c.query_seq
+            case _:
+                return events.c.seq
+
+    @property
+    def where(self) -> list[ColumnElement[bool]]:
+        """Which rows belong to the stream."""
+        match self.kind:
+            case "session":
+                return [events.c.session_id == self.name]
+            case "query":
+                return [events.c.query == self.name]
+            case _:
+                return []
+
+
+WHOLE_LOG: Final = Scope("log")
+#: Not events, but the sessions that they changed: `SessionChange`s.
+SESSION_LIST: Final = Scope("sessions")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events after a cursor. `next` is the cursor for what follows; `more` that something may follow."""
+
+    events: list[Event]
+    next: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A session's summary, and the position of its last change."""
+
+    summary: SessionSummary
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChange:
+    """A step in the list of sessions: `summary` is None for a session that is no more."""
+
+    id: str
+    seq: int
+    summary: SessionSummary | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """Conditions on sessions; None or empty means any. Times are nanoseconds of last activity."""
+
+    status: str | None = None
+    namespace: str | None = None
+    agent: str | None = None
+    query: str | None = None
+    since: int | None = None
+    until: int | None = None
+    text: str | None = None
+
+
+class Reader:
+    """Reads on the reader pool. Methods that take a connection can share one snapshot."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def snapshot(self) -> Any:
+        """`async with reader.snapshot() as connection`: every read on it sees one state of the log."""
+        return self._database.snapshot
+
+    async def head(self, connection: AsyncConnection | None = None) -> Head:
+        """Identity, end and floor of the log."""
+        if connection is None:
+            async with self._database.reader.connect() as own:
+                return await self.head(own)
+        row = (await connection.execute(select(log_head.c.log_id, log_head.c.seq, log_head.c.floor))).one()
+        return Head(row.log_id, row.seq, row.floor)
+
+    # -- events ------------------------------------------------------------------------------------
+
+    async def page(
+        self,
+        scope: Scope,
+        after: int,
+        limit: int,
+        *,
+        types: Sequence[str] = (),
+        query: str | None = None,
+        body: bool = True,
+        connection: AsyncConnection | None = None,
+    ) -> Page:
+        """Events of the stream after position `after`, in order.
+
+        With a filter at most `SCAN_LIMIT` rows are looked at: a page may then be short, even empty, while
+        `more` is true; go on from `next`.
+        """
+        if connection is None:
+            async with self._database.reader.connect() as own:
+                return await self.page(scope, after, limit, types=types, query=query, body=body, connection=own)
+        position = scope.column
+        window = select(*(events.columns if body else LIGHT_COLUMNS)).where(*scope.where, position > after)
+        window = window.order_by(position)
+        if not types and query is None:
+            rows = (await connection.execute(window.limit(limit))).all()
+            found = from_rows(rows, body=body)
+            last = (scope.position(found[-1]) or after) if found else after
+            return Page(found, last, len(found) == limit)
+        return await self._filtered_page(connection, scope, after, limit, window, types, query, body)
+
+    async def _filtered_page(
+        self,
+        connection: AsyncConnection,
+        scope: Scope,
+        after: int,
+        limit: int,
+        window: Select[Any],
+        types: Sequence[str],
+        query: str | None,
+        body: bool,
+    ) -> Page:
+        position = scope.column
+        bound = select(position).where(*scope.where, position > after).order_by(position)
+        last_seen = (await connection.execute(bound.offset(SCAN_LIMIT - 1).limit(1))).scalar_one_or_none()
+        if types:
+            window = window.where(events.c.type.in_(types))
+        if query is not None:
+            window = window.where(events.c.query == query)
+        if last_seen is not None:
+            window = window.where(position <= last_seen)
+        found = from_rows((await connection.execute(window.limit(limit))).all(), body=body)
+        if len(found) == limit:
+            return Page(found, scope.position(found[-1]) or after, True)
+        if last_seen is not None:
+            return Page(found, last_seen, True)
+        return Page(found, (scope.position(found[-1]) or after) if found else after, False)
+
+    async def between(self, after: int, until: int, limit: int) -> list[tuple[int, Event]]:
+        """What commits in (after, until] delivered: new events, and adopted ones, by position."""
+        moved = [
+            and_(column != events.c.seq, column > after, column <= until)
+            for column in (events.c.session_seq, events.c.query_seq)
+        ]
+        async with self._database.snapshot() as connection:
+            new = await connection.execute(
+                select(events)
+                .where(events.c.seq > after, events.c.seq <= until)
+                .order_by(events.c.seq)
+                .limit(limit)
+            )
+            found = {event.seq: event for event in from_rows(new.all())}
+            for condition in moved:
+                rows = await connection.execute(select(events).where(condition).limit(limit))
+                for event in from_rows(rows.all()):
+                    found.setdefault(event.seq, event)
+        deliveries = []
+        for event in found.values():
+            positions = {event.seq, event.session_seq, event.query_seq}
+            deliveries += [(p, event) for p in positions if p is not None and after < p <= until]
+        return sorted(deliveries, key=lambda delivery: delivery[0])
+
+    async def trace(self, trace_id: str, limit: int) -> list[Event]:
+        """Events of the trace, in the order they were received."""
+        statement = (
+            select(events).where(events.c.trace_id == bytes.fromhex(trace_id)).order_by(events.c.seq).limit(limit)
+        )
+        async with self._database.reader.connect() as connection:
+            return from_rows((await connection.execute(statement)).all())
+
+    async def last_position(self, scope: Scope) -> int:
+        """Position of the newest event of the stream; 0 where there is none."""
+        statement = select(scope.column).where(*scope.where).order_by(scope.column.desc()).limit(1)
+        async with self._database.reader.connect() as connection:
+            return (await connection.execute(statement)).scalar_one_or_none() or 0
+
+    async def last_chunk(self, query: str) -> Event | None:
+        """The newest chunk, or completion marker, of the query's stream."""
+        statement = (
+            select(events)
+            .where(events.c.query == query, events.c.kind == "chunk")
+            .order_by(events.c.query_seq.desc())
+            .limit(1)
+        )
+        async with self._database.reader.connect() as connection:
+            rows = from_rows((await connection.execute(statement)).all())
+        return rows[0] if rows else None
+
+    # -- sessions and queries ----------------------------------------------------------------------
+
+    async def session(self, session_id: str, connection: AsyncConnection | None = None) -> SessionRow | None:
+        """The session's summary; None where there is none, or it was deleted."""
+        if connection is None:
+            async with self._database.reader.connect() as own:
+                return await self.session(session_id, own)
+        row = (
+            await connection.execute(
+                select(sessions.c.state, sessions.c.seq).where(
+                    sessions.c.id == session_id, sessions.c.status != GONE
+                )
+            )
+        ).one_or_none()
+        return None if row is None else SessionRow(decode_session(row.state), row.seq)
+
+    async def gone_at(self, session_id: str) -> int:
+        """Position at which the session was last deleted; 0 if never."""
+        async with self._database.reader.connect() as connection:
+            found = await connection.execute(select(sessions.c.gone_seq).where(sessions.c.id == session_id))
+            return found.scalar_one_or_none() or 0
+
+    async def session_list(
+        self, conditions: SessionFilter, before: tuple[int, str] | None, limit: int
+    ) -> tuple[list[SessionRow], tuple[int, str] | None]:
+        """Sessions by last activity, newest first, from `before` on; and the cursor for what follows.
+
+        Free text and agent look at `SCAN_LIMIT` sessions at most, so a page may be short while a cursor
+        says that there may be more.
+        """
+        async with self._database.reader.connect() as connection:
+            if conditions.query is not None:
+                rows = await self._sessions_with_query(connection, conditions, before, limit)
+            else:
+                rows = await self._sessions_by_activity(connection, conditions, before, limit)
+            found = [SessionRow(decode_session(row.state), row.seq) for row in rows[:limit]]
+            if len(rows) > limit:
+                last = rows[limit - 1]
+                return found, (last.last_activity, last.id)
+            if conditions.text or conditions.agent:
+                return found, await self._scan_end(connection, conditions, before)
+            return found, None
+
+    @staticmethod
+    async def _sessions_by_activity(
+        connection: AsyncConnection, conditions: SessionFilter, before: tuple[int, str] | None, limit: int
+    ) -> Sequence[Row[Any]]:
+        window = _by_activity(conditions, before)
+        if conditions.text or conditions.agent:
+            inner = window.limit(SCAN_LIMIT).subquery()
+            window = select(inner).where(*_text_conditions(conditions, inner.c.search))
+            window = window.order_by(inner.c.last_activity.desc(), inner.c.id.desc())
+        return (await connection.execute(window.limit(limit + 1))).all()
+
+    @staticmethod
+    async def _sessions_with_query(
+        connection: AsyncConnection, conditions: SessionFilter, before: tuple[int, str] | None, limit: int
+    ) -> Sequence[Row[Any]]:
+        named = select(queries.c.session_id).where(queries.c.name == conditions.query)
+        window = _by_activity(conditions, before).where(
+            sessions.c.id.in_(named), *_text_conditions(conditions, sessions.c.search)
+        )
+        return (await connection.execute(window.limit(limit + 1))).all()
+
+    @staticmethod
+    async def _scan_end(
+        connection: AsyncConnection, conditions: SessionFilter, before: tuple[int, str] | None
+    ) -> tuple[int, str] | None:
+        row = (
+            await connection.execute(_by_activity(conditions, before).offset(SCAN_LIMIT - 1).limit(1))
+        ).one_or_none()
+        return None if row is None else (row.last_activity, row.id)
+
+    async def session_changes(self, after: int, until: int, limit: int) -> list[SessionChange]:
+        """Sessions that changed in positions (after, until], each once, by the position of its last change."""
+        statement = (
+            select(sessions.c.id, sessions.c.seq, sessions.c.status, sessions.c.state)
+            .where(sessions.c.seq > after, sessions.c.seq <= until)
+            .order_by(sessions.c.seq, sessions.c.id)
+            .limit(limit)
+        )
+        async with self._database.reader.connect() as connection:
+            rows = (await connection.execute(statement)).all()
+        changes = [
+            SessionChange(row.id, row.seq, None if row.status == GONE else decode_session(row.state))
+            for row in rows
+        ]
+        if len(changes) == limit and changes[0].seq != changes[-1].seq:
+            # One commit changes many sessions at one position: never stop in the middle of them.
+            changes = [change for change in changes if change.seq != changes[-1].seq]
+        return changes
+
+    async def queries_of(
+        self, session_id: str, limit: int, connection: AsyncConnection
+    ) -> list[QuerySummary]:
+        """Summaries of the session's queries, by name."""
+        rows = await connection.execute(
+            select(queries.c.state).where(queries.c.session_id == session_id).order_by(queries.c.name).limit(limit)
+        )
+        return [decode_query(state) for state in rows.scalars()]
+
+    async def find_queries(
+        self, name_or_uid: str, namespace: str | None, session_id: str | None, limit: int = 20
+    ) -> list[tuple[QuerySummary, int]]:
+        """Queries by name, or by uid, and the position of each one's last change."""
+        conditions = [or_(queries.c.name == name_or_uid, queries.c.uid == name_or_uid)]
+        if namespace is not None:
+            conditions.append(queries.c.namespace == namespace)
+        if session_id is not None:
+            conditions.append(queries.c.session_id == session_id)
+        statement = select(queries.c.state, queries.c.seq).where(*conditions).order_by(queries.c.seq).limit(limit)
+        async with self._database.reader.connect() as connection:
+            return [(decode_query(row.state), row.seq) for row in await connection.execute(statement)]
+
+    async def has_waiting_query(self, name: str) -> bool:
+        """True where events name the query, and no session of it is known yet."""
+        async with self._database.reader.connect() as connection:
+            found = await connection.execute(select(links.c.key).where(links.c.key == query_key(name)))
+            return found.scalar_one_or_none() is not None
+
+
+def visible(batch: Iterable[Event]) -> list[Event]:
+    """The events that a view shows: all but the broker's own tombstones."""
+    return [event for event in batch if event.type != SESSION_DELETED]
+
+
+def _by_activity(conditions: SessionFilter, before: tuple[int, str] | None) -> Select[Any]:
+    statement = select(
+        sessions.c.id, sessions.c.last_activity, sessions.c.seq, sessions.c.search, sessions.c.state
+    ).order_by(sessions.c.last_activity.desc(), sessions.c.id.desc())
+    if conditions.status is not None:
+        statement = statement.where(sessions.c.status == conditions.status)
+    else:
+        statement = statement.where(sessions.c.status != GONE)
+    if conditions.namespace is not None:
+        statement = statement.where(sessions.c.namespace == conditions.namespace)
+    if conditions.since is not None:
+        statement = statement.where(sessions.c.last_activity >= conditions.since)
+    if conditions.until is not None:
+        statement = statement.where(sessions.c.last_activity < conditions.until)
+    if before is not None:
+        activity, session_id = before
+        statement = statement.where(
+            or_(
+                sessions.c.last_activity < activity,
+                and_(sessions.c.last_activity == activity, sessions.c.id < session_id),
+            )
+        )
+    return statement
+
+
+def _text_conditions(conditions: SessionFilter, search: ColumnElement[str]) -> list[ColumnElement[bool]]:
+    found = []
+    if conditions.text:
+        found.append(search.contains(conditions.text.lower(), autoescape=True))
+    if conditions.agent:
+        found.append(search.contains(f"\nagent:{conditions.agent.lower()}\n", autoescape=True))
+    return found

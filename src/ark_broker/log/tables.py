@@ -1,0 +1,147 @@
+"""The tables of the log. The same on both dialects; `alembic/versions` creates them.
+
+    log_head ── one row: who this log is, and the last position given out
+    events   ── the log itself, append only but for correlation (session, query and their positions)
+    links    ── key → (session, query): how an event that names no session finds one
+    sessions ── one summary row a session, kept in step with the log by the writer's transaction
+    queries  ── one summary row a query of a session, likewise
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
+
+metadata: Final = MetaData()
+
+# On SQLite only INTEGER PRIMARY KEY is the row's own id; a BIGINT key would cost a second tree.
+_position = BigInteger().with_variant(Integer(), "sqlite")
+
+log_head: Final = Table(
+    "log_head",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("log_id", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    # Highest position that retention removed: a cursor below it may have missed something.
+    Column("floor", BigInteger, nullable=False),
+)
+
+events: Final = Table(
+    "events",
+    metadata,
+    Column("seq", _position, primary_key=True, autoincrement=False),
+    Column("session_seq", BigInteger),
+    Column("query_seq", BigInteger),
+    Column("id", LargeBinary, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("duration", BigInteger),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("session_id", Text),
+    Column("namespace", Text),
+    Column("query", Text),
+    Column("query_uid", Text),
+    Column("conversation_id", Text),
+    Column("agent", Text),
+    Column("model", Text),
+    Column("trace_id", LargeBinary),
+    Column("span_id", LargeBinary),
+    Column("parent_span_id", LargeBinary),
+    Column("tool", Text),
+    Column("tool_call_id", Text),
+    Column("mcp_server", Text),
+    Column("mcp_session_id", Text),
+    Column("task_id", Text),
+    Column("question_id", Text),
+    Column("stream_id", Text),
+    Column("status", Text),
+    Column("error", Text),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("cost", Float),
+    Column("correlated_by", Text),
+    Column("body", LargeBinary, nullable=False),
+)
+Index("events_id", events.c.id, unique=True)
+Index("events_session", events.c.session_id, events.c.session_seq)
+Index("events_query", events.c.query, events.c.query_seq)
+Index("events_trace", events.c.trace_id, events.c.seq)
+# Adopted rows only: what a replica that catches up must deliver again, at the new position.
+for _name, _column in (("session", events.c.session_seq), ("query", events.c.query_seq)):
+    Index(
+        f"events_{_name}_adopted",
+        _column,
+        postgresql_where=_column != events.c.seq,
+        sqlite_where=_column != events.c.seq,
+    )
+
+links: Final = Table(
+    "links",
+    metadata,
+    # `trace:<trace id>` or `query:<name>`
+    Column("key", Text, primary_key=True),
+    # NULL while nothing named a session: events under this key wait unassigned.
+    Column("session_id", Text),
+    Column("query", Text),
+    # When the key was last used, in the broker's clock: what has been quiet for long is decided.
+    Column("last_seen", BigInteger, nullable=False),
+)
+Index("links_session", links.c.session_id)
+Index(
+    "links_unassigned",
+    links.c.last_seen,
+    postgresql_where=links.c.session_id.is_(None),
+    sqlite_where=links.c.session_id.is_(None),
+)
+
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    # `active`, `waiting`, `idle`, `error`; or `gone` for one that was deleted or moved into another.
+    Column("status", Text, nullable=False),
+    Column("namespace", Text),
+    Column("last_activity", BigInteger, nullable=False),
+    # Position of its last change: the cursor of whoever follows the list of sessions.
+    Column("seq", BigInteger, nullable=False),
+    # Position of the deletion: events at or below it are not part of the session any more.
+    Column("gone_seq", BigInteger, nullable=False),
+    Column("search", Text, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+Index("sessions_activity", sessions.c.last_activity, sessions.c.id)
+Index("sessions_status", sessions.c.status, sessions.c.last_activity, sessions.c.id)
+Index("sessions_namespace", sessions.c.namespace, sessions.c.last_activity, sessions.c.id)
+Index("sessions_seq", sessions.c.seq)
+
+queries: Final = Table(
+    "queries",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("namespace", Text),
+    Column("uid", Text),
+    Column("phase", Text, nullable=False),
+    Column("last_activity", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+Index("queries_name", queries.c.name)
+Index("queries_uid", queries.c.uid)
+
+#: `sessions.status` of a row that only says that the session is no more.
+GONE: Final = "gone"

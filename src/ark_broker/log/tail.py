@@ -1,0 +1,368 @@
+"""The end of the log, live: each commit is encoded once for each stream that somebody reads, and shared.
+
+    commit ──► Tail.publish ──► Channel (a stream in one format) ──► bursts: bytes made once
+                                   ▲            ▲           ▲
+                               Follower     Follower    Follower      each only a cursor
+
+A Follower has no queue. When it wakes it takes the bursts after its cursor; where the channel no longer
+has them, because the reader is slow or has just come, it reads a page from the database. So a slow reader
+is a cursor that is behind: it loses nothing and costs no memory. A stream that nobody reads costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from ark_broker.log.database import is_unavailable
+from ark_broker.log.read import SESSION_LIST, Reader, Scope, SessionChange
+from ark_broker.log.transaction import Commit
+from ark_broker.model import Event
+
+_log = structlog.get_logger(__name__)
+
+#: Rows of one catch-up read from the database.
+CATCH_UP_ROWS: Final = 2_000
+#: Bytes joined into one write.
+WRITE_BYTES: Final = 256 * 1024
+
+
+#: Seconds between tries while the database cannot serve a reader that is behind.
+_DATABASE_AWAY_SECONDS: Final = 0.5
+#: Most sessions that one commit can change, and then some.
+_CHANGES: Final = 10_000
+
+#: What a stream is made of.
+Item = Event | SessionChange
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How events are written for one kind of reader. Readers with equal `key` share the bytes."""
+
+    key: str
+    #: The frame of one event at its position in the stream; b"" for an event that this format leaves out.
+    encode: Callable[[Item, int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Frames of events that one commit added to a stream.
+
+    `last` is the position of the last event, also where its frame is empty. `items` lets a reader see
+    what passed (to know when a stream ends) without decoding frames.
+    """
+
+    first: int
+    last: int
+    data: bytes
+    items: tuple[Item, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Channel:
+    """One stream in one format, while somebody reads it."""
+
+    scope: Scope
+    format: Format
+    #: Every event of the stream with a position above this is in `bursts`, or not committed yet.
+    floor: int
+    bursts: deque[Burst] = field(default_factory=deque)
+    followers: set[Follower] = field(default_factory=set)
+
+    def after(self, cursor: int) -> list[Burst] | None:
+        """Bursts after `cursor`, as many as make one write; None where the channel starts later."""
+        if cursor < self.floor:
+            return None
+        taken: deque[Burst] = deque()
+        for burst in reversed(self.bursts):
+            if burst.last <= cursor:
+                break
+            taken.appendleft(burst)
+        size = 0
+        result = []
+        for burst in taken:
+            result.append(burst if burst.first > cursor else self.make(burst.items, cursor))
+            size += len(burst.data)
+            if size >= WRITE_BYTES:
+                break
+        return result
+
+    def make(self, items: Iterable[Item], after: int) -> Burst:
+        """The burst of those of `items` (in the order of the stream) that lie after position `after`."""
+        kept = []
+        frames = []
+        for item in items:
+            position = self.scope.position(item)
+            if position is not None and position > after:
+                kept.append((position, item))
+                frames.append(self.format.encode(item, position))
+        return Burst(kept[0][0], kept[-1][0], b"".join(frames), tuple(item for _, item in kept))
+
+
+class Tail:
+    """Delivers commits, of this process and of others, to the followers of the streams they touch."""
+
+    def __init__(self, reader: Reader, *, ring_bytes: int, coalesce_seconds: float = 0.25) -> None:
+        self._reader = reader
+        self._coalesce_seconds = coalesce_seconds
+        self._listed = 0
+        self._advanced = asyncio.Event()
+        self._ring_bytes = ring_bytes
+        self._used = 0
+        #: Bursts of all channels, oldest first: what to let go of when the ring is full.
+        self._ring: deque[tuple[Channel, Burst]] = deque()
+        self._channels: dict[Scope, dict[str, Channel]] = {}
+        #: Everything up to here was delivered.
+        self.head = 0
+        self._target = 0
+        self._behind = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.closing = asyncio.Event()
+        self.follower_count = 0
+
+    async def start(self) -> None:
+        """Begin at the log's present end."""
+        self.head = self._target = self._listed = (await self._reader.head()).seq
+        self._tasks = [
+            asyncio.create_task(self._catch_up(), name="log-tail"),
+            asyncio.create_task(self._list_sessions(), name="log-session-list"),
+        ]
+
+    async def close(self) -> None:
+        """Let every follower end, then stop."""
+        self.finish_followers()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def finish_followers(self) -> None:
+        """Wake every follower for the last time: the process is going away."""
+        self.closing.set()
+        for channels in self._channels.values():
+            for channel in channels.values():
+                for follower in channel.followers:
+                    follower.wake.set()
+
+    @property
+    def lag(self) -> int:
+        """Positions committed, as far as this process heard, and not delivered yet."""
+        return max(0, self._target - self.head)
+
+    # -- commits -----------------------------------------------------------------------------------
+
+    def publish(self, commit: Commit) -> None:
+        """A commit of this process."""
+        if commit.prior == self.head and self._target <= self.head:
+            deliveries = [(event.seq, event) for event in commit.stored]
+            for event in commit.adopted:
+                positions = {event.session_seq or 0, event.query_seq or 0}
+                deliveries += [(p, event) for p in sorted(positions) if p > commit.prior and p != event.seq]
+            deliveries.sort(key=lambda delivery: delivery[0])
+            self._deliver(deliveries, commit.head)
+        else:
+            self.heard(commit.head)
+
+    def heard(self, head: int) -> None:
+        """The log has grown to `head`, by whomever; what is new is read from the database."""
+        if head > self._target:
+            self._target = head
+        if self._target > self.head:
+            self._behind.set()
+
+    async def _catch_up(self) -> None:
+        while True:
+            await self._behind.wait()
+            self._behind.clear()
+            while self.head < self._target:
+                try:
+                    await self._catch_up_once()
+                except Exception as error:  # noqa: BLE001 - whatever it was, the rows are still there
+                    _log.warning("catching up with the log failed; trying again", error=str(error)[:300])
+                    await asyncio.sleep(0.2)
+
+    async def _catch_up_once(self) -> None:
+        until = min(self._target, self.head + CATCH_UP_ROWS)
+        if not self._channels:
+            # Nobody reads: nothing to deliver. A reader that comes later starts from the database.
+            self._deliver([], self._target)
+            return
+        self._deliver(await self._reader.between(self.head, until, CATCH_UP_ROWS), until)
+
+    def _deliver(self, deliveries: Sequence[tuple[int, Event]], head: int) -> None:
+        if self._channels and deliveries:
+            for scope, batch in self._by_scope(deliveries).items():
+                for channel in self._channels[scope].values():
+                    self._add(channel, channel.make(batch, self.head))
+        self.head = head
+        self._advanced.set()
+
+    async def _list_sessions(self) -> None:
+        """Deliver changed sessions to the list's readers: each session once in `coalesce_seconds`."""
+        while True:
+            await self._advanced.wait()
+            self._advanced.clear()
+            try:
+                await self._list_sessions_once()
+            except Exception as error:  # noqa: BLE001 - the rows are still there; the next commit wakes us
+                _log.warning("reading changed sessions failed; trying again", error=str(error)[:300])
+                self._advanced.set()
+            await asyncio.sleep(self._coalesce_seconds)
+
+    async def _list_sessions_once(self) -> None:
+        head = self.head
+        while self._listed < head:
+            channels = self._channels.get(SESSION_LIST)
+            changes = (
+                await self._reader.session_changes(self._listed, head, _CHANGES) if channels else []
+            )
+            until = changes[-1].seq if len(changes) > _CHANGES // 2 else head
+            if changes:
+                for channel in list(self._channels.get(SESSION_LIST, {}).values()):
+                    self._add(channel, channel.make(changes, self._listed))
+            self._listed = until
+
+    def _by_scope(self, deliveries: Sequence[tuple[int, Event]]) -> dict[Scope, list[Event]]:
+        """Events by the streams that somebody reads, each at its position in that stream."""
+        touched: dict[Scope, list[Event]] = {}
+        for position, event in deliveries:
+            for scope in (
+                Scope("log"),
+                Scope("session", event.session_id or ""),
+                Scope("query", event.query or ""),
+            ):
+                if scope in self._channels and scope.position(event) == position:
+                    touched.setdefault(scope, []).append(event)
+        return touched
+
+    def _add(self, channel: Channel, burst: Burst) -> None:
+        channel.bursts.append(burst)
+        self._ring.append((channel, burst))
+        self._used += _weight(burst)
+        while self._used > self._ring_bytes and len(self._ring) > 1:
+            self._let_go()
+        for follower in channel.followers:
+            follower.wake.set()
+
+    def _let_go(self) -> None:
+        channel, burst = self._ring.popleft()
+        self._used -= _weight(burst)
+        if channel.bursts and channel.bursts[0] is burst:
+            channel.bursts.popleft()
+            channel.floor = burst.last
+
+    # -- followers ---------------------------------------------------------------------------------
+
+    def follow(self, scope: Scope, form: Format, after: int) -> Follower:
+        """A follower of the stream from position `after` on. Use it as a context manager."""
+        return Follower(self, self._reader, scope, form, after)
+
+    def join(self, follower: Follower) -> Channel:
+        """Put the follower on its channel, made if nobody else reads it."""
+        channels = self._channels.setdefault(follower.scope, {})
+        channel = channels.get(follower.format.key)
+        if channel is None:
+            floor = self._listed if follower.scope == SESSION_LIST else self.head
+            channel = Channel(follower.scope, follower.format, floor)
+            channels[follower.format.key] = channel
+        channel.followers.add(follower)
+        self.follower_count += 1
+        return channel
+
+    def leave(self, follower: Follower, channel: Channel) -> None:
+        """Take the follower off; a channel without followers is dropped."""
+        channel.followers.discard(follower)
+        self.follower_count -= 1
+        if channel.followers:
+            return
+        channels = self._channels[channel.scope]
+        del channels[channel.format.key]
+        if not channels:
+            del self._channels[channel.scope]
+
+
+class Follower:
+    """A cursor on a stream. Iterate over it for bursts: from the database until it has caught up, then live.
+
+    The iteration ends only when the process shuts down; the reader ends it by leaving.
+    """
+
+    def __init__(self, tail: Tail, reader: Reader, scope: Scope, form: Format, after: int) -> None:
+        self._tail = tail
+        self._reader = reader
+        self._channel: Channel | None = None
+        self.scope = scope
+        self.format = form
+        self.cursor = after
+        self.wake = asyncio.Event()
+
+    def __enter__(self) -> Follower:
+        self._channel = self._tail.join(self)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._channel is not None:
+            self._tail.leave(self, self._channel)
+            self._channel = None
+
+    async def bursts(self) -> AsyncIterator[Burst]:
+        """Bursts after the cursor, for ever; the cursor is at `burst.last` when it is yielded."""
+        while not self._tail.closing.is_set():
+            burst = await self.next()
+            if burst is not None:
+                yield burst
+
+    async def next(self) -> Burst | None:
+        """The next burst; None where it woke for nothing (or to end)."""
+        channel = self._channel
+        assert channel is not None, "a follower is used inside its `with` block"
+        self.wake.clear()
+        ready = channel.after(self.cursor)
+        if ready is None:
+            return await self._from_database(channel)
+        if ready:
+            return self._take(ready)
+        if not self._tail.closing.is_set():
+            await self.wake.wait()
+        return None
+
+    def _take(self, ready: Sequence[Burst]) -> Burst:
+        self.cursor = ready[-1].last
+        if len(ready) == 1:
+            return ready[0]
+        data = b"".join(burst.data for burst in ready)
+        items = tuple(item for burst in ready for item in burst.items)
+        return Burst(ready[0].first, ready[-1].last, data, items)
+
+    async def _from_database(self, channel: Channel) -> Burst | None:
+        floor = channel.floor
+        try:
+            items = await self._page(floor)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            # The reader waits with us for the database; closing on it would only bring it back sooner.
+            await asyncio.sleep(_DATABASE_AWAY_SECONDS)
+            return None
+        if not items:
+            # Nothing of this stream up to where the channel began when we asked.
+            self.cursor = max(self.cursor, floor)
+            return None
+        burst = channel.make(items, self.cursor)
+        self.cursor = burst.last
+        return burst
+
+    async def _page(self, until: int) -> Sequence[Item]:
+        if self.scope == SESSION_LIST:
+            return await self._reader.session_changes(self.cursor, until, _CHANGES)
+        return (await self._reader.page(self.scope, self.cursor, 500)).events
+
+
+def _weight(burst: Burst) -> int:
+    bodies = sum(len(item.body) for item in burst.items if isinstance(item, Event))
+    return len(burst.data) + bodies + 500 * len(burst.items)

@@ -1,0 +1,105 @@
+"""Fixtures for all tests: a database of either kind, and brokers as real processes.
+
+database_url     a fresh, empty database; the test runs once on SQLite and once on PostgreSQL
+sqlite_url       a fresh SQLite file only
+postgres_url     a fresh PostgreSQL database only
+own_postgres     a PostgreSQL server that the test may stop, kill and start again
+broker           `ark-broker serve` on `database_url`, ready
+start_broker     starts more of them, with settings of your choice
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from ark_broker.settings import load_settings
+from tests.support.postgres import PostgresServer, create_database, drop_database
+from tests.support.process import Broker, StartBroker, run_command
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests see the defaults, whatever the person who runs them has set."""
+    for name in list(os.environ):
+        if name.startswith("ARK_BROKER_") and not name.startswith("ARK_BROKER_TEST_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_server_url() -> Iterator[str]:
+    """The server that this test process makes its databases on: its own, or an existing one."""
+    existing = os.environ.get("ARK_BROKER_TEST_POSTGRES_URL")
+    if existing:
+        yield existing
+        return
+    with PostgresServer() as server:
+        yield server.url
+
+
+@pytest.fixture
+def postgres_url(postgres_server_url: str) -> Iterator[str]:
+    """A fresh, empty PostgreSQL database."""
+    url = create_database(postgres_server_url)
+    yield url
+    drop_database(postgres_server_url, url)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path}/broker.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh, empty database, in the form that `ARK_BROKER_DATABASE_URL` takes."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
+@pytest.fixture
+def sqlalchemy_url(database_url: str) -> str:
+    """The same database as SQLAlchemy wants it, with the async driver: for `log.database.open_database`."""
+    return load_settings({"database_url": database_url}).sqlalchemy_url
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server of the test's own, started: for tests that stop it, kill it and start it again."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
+    """Starts brokers, and stops at the end those that still run.
+
+    A PostgreSQL database is migrated first. With `ready=False` it returns while the broker still starts.
+    """
+    migrated: set[str] = set()
+    with ExitStack() as brokers:
+
+        def start(database_url: str, /, *, ready: bool = True, **settings: object) -> Broker:
+            if database_url.startswith("postgres") and database_url not in migrated:
+                result = run_command("migrate", database_url=database_url)
+                assert result.returncode == 0, result.stderr
+                migrated.add(database_url)
+            broker = Broker(tmp_path, {"database_url": database_url, **settings})
+            brokers.callback(broker.close)
+            broker.launch()
+            if ready:
+                broker.wait_ready()
+            return broker
+
+        yield start
+
+
+@pytest.fixture
+def broker(start_broker: StartBroker, database_url: str) -> Broker:
+    """One broker, ready, on a fresh database of either kind."""
+    return start_broker(database_url)
