@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Final, Literal, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-Level = Literal["debug", "info", "warning", "error"]
-Format = Literal["auto", "json", "console"]
+if TYPE_CHECKING:
+    from ark_broker.settings import Settings
 
 #: Their debug and info lines tell an operator nothing, and some of them print SQL parameters.
 _QUIET: Final = (
@@ -29,14 +29,14 @@ _QUIET: Final = (
 )
 
 
-def configure(level: Level, style: Format, stream: TextIO | None = None) -> None:
+def configure(settings: Settings, stream: TextIO | None = None) -> None:
     """Send every log line of this process to `stream` (stderr where none is given); may be called again."""
     output = sys.stderr if stream is None else stream
-    as_text = style == "console" or (style == "auto" and output.isatty())
-    numeric = logging.getLevelNamesMapping()[level.upper()]
+    as_text = settings.log_format == "console" or (settings.log_format == "auto" and output.isatty())
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
         processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(numeric),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
@@ -45,11 +45,13 @@ def configure(level: Level, style: Format, stream: TextIO | None = None) -> None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     # Other people's debug lines are never wanted: they may hold what was sent to us.
-    root.setLevel(max(numeric, logging.INFO))
-    logging.getLogger("ark_broker").setLevel(numeric)
+    root.setLevel(max(level, logging.INFO))
+    logging.getLogger("ark_broker").setLevel(level)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(max(numeric, logging.WARNING))
-    _take_over_uvicorn(numeric)
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
 
 
 def _shared() -> list[Processor]:
@@ -76,7 +78,6 @@ def _formatter(as_text: bool, output: TextIO) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             *_shared(),
-            structlog.stdlib.ExtraAdder(allow=("method", "path", "status")),
         ],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _first_things_first, *last],
     )
@@ -86,24 +87,3 @@ def _first_things_first(_logger: WrappedLogger, _method: str, line: EventDict) -
     """The same keys at the start of every line, so that a column of them can be read down."""
     head = {key: line.pop(key) for key in ("timestamp", "level", "logger", "event") if key in line}
     return {**head, **line}
-
-
-def _take_over_uvicorn(level: int) -> None:
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.filters.clear()
-        logger.propagate = True
-    access = logging.getLogger("uvicorn.access")
-    access.setLevel(logging.INFO if level <= logging.DEBUG else logging.WARNING)
-    access.addFilter(_as_debug_line)
-
-
-def _as_debug_line(record: logging.LogRecord) -> bool:
-    """Uvicorn's access line as a terse structured one. The query string stays out of it."""
-    if isinstance(record.args, tuple) and len(record.args) == 5:
-        _client, record.method, path, _version, record.status = record.args
-        record.path = str(path).partition("?")[0]
-        record.msg, record.args = "request", ()
-        record.levelno, record.levelname = logging.DEBUG, "DEBUG"
-    return True

@@ -93,9 +93,7 @@ def parse_ages(value: object) -> object:
 
 Size = Annotated[int, BeforeValidator(parse_size)]
 Seconds = float
-Ages = Annotated[
-    dict[Kind, Annotated[float, Field(gt=0, le=_HUNDRED_YEARS)]], NoDecode, BeforeValidator(parse_ages)
-]
+Ages = Annotated[dict[Kind, Annotated[float, Field(gt=0, le=_HUNDRED_YEARS)]], NoDecode, BeforeValidator(parse_ages)]
 
 
 def _lower(value: object) -> object:
@@ -233,9 +231,7 @@ class Settings(BaseSettings):
     @classmethod
     def _workers_share_a_database(cls, value: int, info: ValidationInfo) -> int:
         if value > 1 and "database_url" in info.data and _is_sqlite(info.data["database_url"]):
-            raise PydanticCustomError(
-                "workers", "More than one worker needs PostgreSQL: set ARK_BROKER_DATABASE_URL"
-            )
+            raise PydanticCustomError("workers", "More than one worker needs PostgreSQL: set ARK_BROKER_DATABASE_URL")
         return value
 
     @property
@@ -268,9 +264,7 @@ def _sqlalchemy_url(text: str) -> URL:
     try:
         url = make_url(text.strip())
     except (ArgumentError, ValueError):
-        raise PydanticCustomError(
-            "database_url", "Input should be postgresql://… or sqlite:///path"
-        ) from None
+        raise PydanticCustomError("database_url", "Input should be postgresql://… or sqlite:///path") from None
     match url.drivername:
         case "postgres" | "postgresql" | "postgresql+asyncpg":
             return _postgres_url(url)
@@ -354,3 +348,10 @@ def choices(field: str) -> tuple[str, ...]:
     """The words a field takes; empty where it takes anything else."""
     annotation = Settings.model_fields[field].annotation
     return tuple(word for word in get_args(annotation) if isinstance(word, str))
+
+
+def takes_size(field: str) -> bool:
+    """Whether a field is a size, and may be written as `64MiB`."""
+    return any(
+        isinstance(part, BeforeValidator) and part.func is parse_size for part in Settings.model_fields[field].metadata
+    )

@@ -112,7 +112,7 @@ async def _name_query(transaction: Transaction, session_id: str, trace_id: str) 
     await memory.load_queries(transaction.connection, [(session_id, old), (session_id, new)])
     adopted: list[Event] = []
     while page := await _page(transaction, where):
-        position = await transaction.take_positions(len(page))
+        position = transaction.take_positions(len(page))
         for event in page:
             position += 1
             event.query, event.query_seq = new, position
@@ -127,7 +127,7 @@ async def _name_query(transaction: Transaction, session_id: str, trace_id: str) 
 
 async def _join(transaction: Transaction, page: Sequence[Event], session_id: str, rule: str) -> None:
     """Put the events into the session, each at a new position."""
-    position = await transaction.take_positions(len(page))
+    position = transaction.take_positions(len(page))
     for event in page:
         position += 1
         event.session_id, event.session_seq = session_id, position

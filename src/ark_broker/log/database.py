@@ -53,10 +53,16 @@ class Dialect(Protocol):
 
     name: str
 
-    async def insert(
-        self, connection: AsyncConnection, table: Table, columns: Sequence[Sequence[Any]], *, on_conflict: str
+    async def known(self, connection: AsyncConnection, ids: Sequence[bytes]) -> set[bytes]:
+        """Those of `ids` that the log has already."""
+
+    async def insert(self, connection: AsyncConnection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows that are known to be new, as fast as the driver can."""
+
+    async def upsert(
+        self, connection: AsyncConnection, table: Table, key: Sequence[str], rows: Sequence[Sequence[Any]]
     ) -> None:
-        """Insert one row for each position of `columns`; `on_conflict` is the clause's action."""
+        """Insert rows, or replace those that have the same `key`. Keys within `rows` differ."""
 
     async def notify(self, connection: AsyncConnection, head: int) -> None:
         """Tell other processes, once this transaction commits, that the log has grown to `head`."""
@@ -68,41 +74,48 @@ async def driver_of(connection: AsyncConnection) -> Any:
     return raw.driver_connection
 
 
-def do_update(table: Table, key: Sequence[str]) -> str:
-    """`(key) DO UPDATE SET …` of every other column, for `Dialect.insert`."""
-    names = [column.name for column in table.columns if column.name not in key]
-    sets = ", ".join(f"{name} = excluded.{name}" for name in names)
-    return f"({', '.join(key)}) DO UPDATE SET {sets}"
+def _names(table: Table) -> list[str]:
+    return [column.name for column in table.columns]
+
+
+def _on_conflict(table: Table, key: Sequence[str]) -> str:
+    sets = ", ".join(f"{name} = excluded.{name}" for name in _names(table) if name not in key)
+    return f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}"
 
 
 class PostgresDialect:
-    """`INSERT … SELECT FROM unnest(…)`: one statement and one round trip, however many rows."""
+    """COPY for new rows, `INSERT … SELECT FROM unnest(…)` for upserts: one round trip, however many rows."""
 
     name = "postgresql"
     channel = "ark_broker_head"
 
     def __init__(self) -> None:
-        self._statements: dict[tuple[str, str], str] = {}
+        self._upserts: dict[str, str] = {}
 
-    async def insert(
-        self, connection: AsyncConnection, table: Table, columns: Sequence[Sequence[Any]], *, on_conflict: str
-    ) -> None:
-        statement = self._statements.get((table.name, on_conflict))
-        if statement is None:
-            statement = self._build(table, on_conflict)
-            self._statements[table.name, on_conflict] = statement
+    async def known(self, connection: AsyncConnection, ids: Sequence[bytes]) -> set[bytes]:
         driver = await driver_of(connection)
-        await driver.execute(statement, *columns)
+        rows = await driver.fetch("SELECT id FROM events WHERE id = ANY($1::bytea[])", ids)
+        return {row[0] for row in rows}
+
+    async def insert(self, connection: AsyncConnection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        driver = await driver_of(connection)
+        await driver.copy_records_to_table(table.name, records=rows, columns=_names(table))
+
+    async def upsert(
+        self, connection: AsyncConnection, table: Table, key: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        statement = self._upserts.get(table.name)
+        if statement is None:
+            statement = self._upserts[table.name] = self._upsert_statement(table, key)
+        driver = await driver_of(connection)
+        await driver.execute(statement, *(list(column) for column in zip(*rows, strict=True)))
 
     @staticmethod
-    def _build(table: Table, on_conflict: str) -> str:
-        names = ", ".join(column.name for column in table.columns)
-        arrays = ", ".join(
-            f"${index}::{_array_type(column.type)}[]" for index, column in enumerate(table.columns, 1)
-        )
+    def _upsert_statement(table: Table, key: Sequence[str]) -> str:
+        arrays = ", ".join(f"${index}::{_array_type(column.type)}[]" for index, column in enumerate(table.columns, 1))
         return (
-            f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}) "  # noqa: S608 - our own names
-            f"ON CONFLICT {on_conflict}"
+            f"INSERT INTO {table.name} ({', '.join(_names(table))}) "  # noqa: S608 - our own names
+            f"SELECT * FROM unnest({arrays}) {_on_conflict(table, key)}"
         )
 
     async def notify(self, connection: AsyncConnection, head: int) -> None:
@@ -126,18 +139,34 @@ class SqliteDialect:
     """`executemany` of one prepared statement."""
 
     name = "sqlite"
+    #: Bind parameters in one IN list.
+    _PAGE = 500
 
-    async def insert(
-        self, connection: AsyncConnection, table: Table, columns: Sequence[Sequence[Any]], *, on_conflict: str
-    ) -> None:
-        names = ", ".join(column.name for column in table.columns)
-        marks = ", ".join("?" for _ in table.columns)
+    async def known(self, connection: AsyncConnection, ids: Sequence[bytes]) -> set[bytes]:
         driver = await driver_of(connection)
-        await driver.executemany(
-            f"INSERT INTO {table.name} ({names}) VALUES ({marks}) "  # noqa: S608 - our own names
-            f"ON CONFLICT {on_conflict}",
-            list(zip(*columns, strict=True)),
-        )
+        statement = f"SELECT id FROM events WHERE id IN ({', '.join('?' * self._PAGE)})"  # noqa: S608 - only marks
+        found: set[bytes] = set()
+        for start in range(0, len(ids), self._PAGE):
+            page = ids[start : start + self._PAGE]
+            # Always the same number of marks, so that the statement is prepared once.
+            rows = await driver.execute_fetchall(statement, [*page, *[None] * (self._PAGE - len(page))])
+            found.update(row[0] for row in rows)
+        return found
+
+    async def insert(self, connection: AsyncConnection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        driver = await driver_of(connection)
+        await driver.executemany(self._insert_statement(table), rows)
+
+    async def upsert(
+        self, connection: AsyncConnection, table: Table, key: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        driver = await driver_of(connection)
+        await driver.executemany(f"{self._insert_statement(table)} {_on_conflict(table, key)}", rows)
+
+    @staticmethod
+    def _insert_statement(table: Table) -> str:
+        names = _names(table)
+        return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
 
     async def notify(self, connection: AsyncConnection, head: int) -> None:
         """SQLite has one process; it hears of its own commits without the database's help."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from ark_broker.log.tables import events
@@ -11,19 +12,23 @@ from ark_broker.model import Event
 #: Columns of `events`, in the table's order; each has the name of the Event's field.
 COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in events.columns)
 _HEX: Final = frozenset({"trace_id", "span_id", "parent_span_id"})
+_FIRST_ID: Final = COLUMNS.index("trace_id")
+_BEFORE: Final = attrgetter(*COLUMNS[:_FIRST_ID])
+_AFTER: Final = attrgetter(*COLUMNS[_FIRST_ID + len(_HEX) :])
 #: Columns without the body, for readers that only count and sort.
 LIGHT_COLUMNS: Final = tuple(column for column in events.columns if column.name != "body")
 
 
-def to_columns(batch: Sequence[Event]) -> list[list[Any]]:
-    """One list a column, in the order of `COLUMNS`: the shape that `unnest` takes."""
-    columns: list[list[Any]] = []
-    for name in COLUMNS:
-        values = [getattr(event, name) for event in batch]
-        if name in _HEX:
-            values = [None if value is None else bytes.fromhex(value) for value in values]
-        columns.append(values)
-    return columns
+def to_rows(batch: Iterable[Event]) -> list[tuple[Any, ...]]:
+    """Rows in the order of `COLUMNS`."""
+    return [
+        (*_BEFORE(event), _bytes(event.trace_id), _bytes(event.span_id), _bytes(event.parent_span_id), *_AFTER(event))
+        for event in batch
+    ]
+
+
+def _bytes(hex_id: str | None) -> bytes | None:
+    return None if hex_id is None else bytes.fromhex(hex_id)
 
 
 def from_rows(rows: Iterable[Sequence[Any]], *, body: bool = True) -> list[Event]:

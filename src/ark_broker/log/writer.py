@@ -244,7 +244,7 @@ class Writer:
         """Commit the items; where one of them cannot be stored, all but that one."""
         batch = [item.request.events[item.index] for item in items]
         try:
-            commit = await self._transact(len(batch), lambda transaction: transaction.append(batch))
+            commit = await self._transact(lambda transaction: transaction.append(batch))
         except Exception as error:
             if is_unavailable(error):
                 raise
@@ -272,16 +272,16 @@ class Writer:
             for item in items:
                 item.request.stored += 1
             return
-        new = {event.seq for event in commit.stored}
+        new = {id(event) for event in commit.stored}
         for item in items:
-            if item.request.events[item.index].seq in new:
+            if id(item.request.events[item.index]) in new:
                 item.request.stored += 1
             else:
                 item.request.duplicates += 1
 
     async def _run_operation(self, operation: _Operation) -> None:
         try:
-            commit = await self._transact(0, operation.run)
+            commit = await self._transact(operation.run)
         except Exception as error:
             failure = LogUnavailable("the database did not commit") if is_unavailable(error) else error
             if not operation.answer.done():
@@ -290,14 +290,12 @@ class Writer:
             if not operation.answer.done():
                 operation.answer.set_result(commit)
 
-    async def _transact(
-        self, positions: int, work: Callable[[Transaction], Awaitable[list[Event]]]
-    ) -> Commit:
+    async def _transact(self, work: Callable[[Transaction], Awaitable[list[Event]]]) -> Commit:
         started = time.perf_counter()
         try:
             async with self._database.writer.begin() as connection:
                 transaction = Transaction(connection, self._database.dialect, self._memory, self._clock())
-                await transaction.begin(positions)
+                await transaction.begin()
                 stored = await work(transaction)
                 adopted = await adopt(transaction)
                 await transaction.finish()
@@ -320,7 +318,7 @@ async def _delete_session(transaction: Transaction, session_id: str) -> list[Eve
         raise NotFound(f"no session {session_id!r}")
     await transaction.connection.execute(delete(links).where(links.c.session_id == session_id))
     transaction.memory.links.clear()
-    seq = await transaction.take_positions(1) + 1
+    seq = transaction.take_positions(1) + 1
     await transaction.drop_session(session_id)
     tombstone = Event(
         id=event_id(SESSION_DELETED, session_id, seq),
