@@ -34,7 +34,7 @@ lint: dev ## Check style, types, import direction and the generated docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python docs/settings_page.py --check
 
 format: dev ## Format the code and mend what the linter can mend

@@ -76,9 +76,7 @@ def _formatter(as_text: bool, output: TextIO) -> logging.Formatter:
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[
-            *_shared(),
-        ],
+        foreign_pre_chain=_shared(),
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _first_things_first, *last],
     )
 

@@ -173,13 +173,13 @@ class PostgresServer:
 def create_database(server_url: str) -> str:
     """A new, empty database on the server; returns its URL."""
     name = f"ark_broker_test_{uuid4().hex[:12]}"
-    _execute(server_url, f'CREATE DATABASE "{name}"')
+    execute(server_url, f'CREATE DATABASE "{name}"')
     return with_database(server_url, name)
 
 
 def drop_database(server_url: str, url: str) -> None:
     """Drop it, whoever is still connected."""
-    _execute(server_url, f'DROP DATABASE IF EXISTS "{urlsplit(url).path[1:]}" WITH (FORCE)')
+    execute(server_url, f'DROP DATABASE IF EXISTS "{urlsplit(url).path[1:]}" WITH (FORCE)')
 
 
 def with_database(server_url: str, name: str) -> str:
@@ -187,9 +187,11 @@ def with_database(server_url: str, name: str) -> str:
     return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
 
 
-def _execute(server_url: str, statement: str) -> None:
-    async def execute() -> None:
-        connection = await asyncpg.connect(server_url)
+def execute(url: str, statement: str) -> None:
+    """Run one SQL statement on the database."""
+
+    async def connect_and_execute() -> None:
+        connection = await asyncpg.connect(url)
         try:
             await connection.execute(statement)
         finally:
@@ -197,4 +199,4 @@ def _execute(server_url: str, statement: str) -> None:
 
     # In a thread of its own: the caller may be inside an event loop.
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, execute()).result()
+        thread.submit(asyncio.run, connect_and_execute()).result()

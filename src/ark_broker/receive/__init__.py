@@ -1,0 +1,1 @@
+"""Bytes to Events: pure functions, one module a wire format."""

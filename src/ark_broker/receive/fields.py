@@ -1,0 +1,66 @@
+"""Values as the log's columns can hold them: bounded, and free of what a database refuses.
+
+The original stays in the event's body, as it was sent.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import orjson
+
+from ark_broker.model import MAX_INT64
+
+#: Names and ids, in characters. Two of them in UTF-8 must fit one row of a PostgreSQL index.
+MAX_NAME: Final = 256
+MAX_TEXT: Final = 4_096
+
+
+def as_name(value: object) -> str:
+    """A name or id: text, cut to `MAX_NAME`."""
+    return _clean(value, MAX_NAME)
+
+
+def as_text(value: object) -> str:
+    """Free text, such as an error: cut to `MAX_TEXT`."""
+    return _clean(value, MAX_TEXT)
+
+
+def _clean(value: object, limit: int) -> str:
+    text = value if isinstance(value, str) else _as_json(value)
+    if len(text) > limit:
+        text = text[:limit]
+    # PostgreSQL text cannot hold NUL, UTF-8 cannot hold half a surrogate pair.
+    if "\x00" in text or not text.isascii():
+        text = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    return text
+
+
+def _as_json(value: object) -> str:
+    if isinstance(value, bool | int | float):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    return orjson.dumps(value, default=str).decode()
+
+
+def as_count(value: object) -> int | None:
+    """A number of tokens; None for what cannot be one."""
+    if isinstance(value, str):
+        value = int(value) if value.isascii() and value.isdigit() and len(value) <= 19 else None
+    if isinstance(value, float) and math.isfinite(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_INT64:
+        return None
+    return value
+
+
+def as_cost(value: object) -> float | None:
+    """US dollars; None for what cannot be an amount."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)

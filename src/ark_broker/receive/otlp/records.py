@@ -1,0 +1,227 @@
+"""What traces and logs share: the walk request → resource → scope → record, in either encoding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+from google.protobuf.message import Message
+
+from ark_broker.model.errors import BadInput, TooLarge
+from ark_broker.receive.otlp import schema
+from ark_broker.receive.otlp.canonical import (
+    MAX_ATTRIBUTES,
+    Attributes,
+    Json,
+    from_json,
+    from_protobuf,
+    plain_attributes,
+    within,
+)
+from ark_broker.receive.otlp.encoding import Encoding, parse_protobuf
+from ark_broker.receive.otlp.pieces import json_pieces, protobuf_pieces
+
+MAX_RECORDS: Final = 100_000
+_TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}")
+_SPAN_ID: Final = re.compile(r"(?!0{16})[0-9a-f]{16}")
+_NO_ID: Final = re.compile(r"0*")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the records are in one signal's requests."""
+
+    request: type[Message]
+    resources: str
+    scopes: str
+    records: str
+    record: schema.Message
+    #: Keys of the other signals: a request with only those was sent to the wrong path.
+    elsewhere: dict[str, str]
+
+    @property
+    def keys(self) -> list[tuple[str, str]]:
+        return [(_camel(name), name) for name in (self.resources, self.scopes, self.records)]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Resource and scope of a record: their attributes, and the start of its body, encoded once for all of them."""
+
+    resource: Attributes
+    scope: Attributes
+    scope_name: str
+    prefix: bytes
+
+    def body(self, key: bytes, record: Json) -> bytes:
+        """The stored body of one record."""
+        return self.prefix + b'"' + key + b'":' + orjson.dumps(record) + b"}"
+
+
+def make_origin(resource: Json | None, resource_url: str, scope: Json | None, scope_url: str) -> Origin:
+    """Origin of canonical resource and scope."""
+    parts: Json = {}
+    if resource is not None:
+        parts["resource"] = resource
+    if resource_url:
+        parts["resourceSchemaUrl"] = resource_url
+    if scope is not None:
+        parts["scope"] = scope
+    if scope_url:
+        parts["scopeSchemaUrl"] = scope_url
+    encoded = orjson.dumps(parts)
+    return Origin(
+        resource=plain_attributes((resource or {}).get("attributes", [])),
+        scope=plain_attributes((scope or {}).get("attributes", [])),
+        scope_name=(scope or {}).get("name", ""),
+        prefix=encoded[:-1] + (b"," if parts else b""),
+    )
+
+
+@dataclass(slots=True)
+class Rejections:
+    """Records that were left out, and the first reason."""
+
+    count: int = 0
+    first: str = ""
+
+    def add(self, reason: str) -> None:
+        """One more."""
+        self.count += 1
+        self.first = self.first or reason
+
+    @property
+    def message(self) -> str:
+        """For the partial success."""
+        if not self.count:
+            return ""
+        return f"{self.count} rejected; the first: {self.first}"
+
+
+@dataclass(slots=True)
+class Walk:
+    """Records of one request, canonical, each with its origin. Counts them against a limit."""
+
+    layout: Layout
+    max_records: int
+    _count: int = field(default=0)
+
+    def records(self, body: bytes, encoding: Encoding) -> Iterator[tuple[Json, Origin]]:
+        """Every record, in order. Raises BadInput, or TooLarge where there are too many."""
+        if encoding == "protobuf":
+            for piece in protobuf_pieces(body):
+                yield from self._from_protobuf(piece)
+        else:
+            for number, value in enumerate(json_pieces(body, self.layout.keys)):
+                yield from self._from_json(value, first=number == 0)
+
+    def _add(self, count: int) -> None:
+        self._count += count
+        if self._count > self.max_records:
+            raise TooLarge(f"more than {self.max_records} records in one request: send smaller batches", "body")
+
+    def _from_protobuf(self, piece: bytes) -> Iterator[tuple[Json, Origin]]:
+        request = self.layout.request()
+        parse_protobuf(request, piece)
+        for group in getattr(request, self.layout.resources):
+            resource = from_protobuf(group.resource, schema.RESOURCE) if group.HasField("resource") else None
+            for part in getattr(group, self.layout.scopes):
+                scope = from_protobuf(part.scope, schema.SCOPE) if part.HasField("scope") else None
+                origin = make_origin(resource, group.schema_url, scope, part.schema_url)
+                records = getattr(part, self.layout.records)
+                self._add(len(records))
+                for record in records:
+                    yield from_protobuf(record, self.layout.record), origin
+
+    def _from_json(self, value: object, *, first: bool) -> Iterator[tuple[Json, Origin]]:
+        (resources, resources_alias), (scopes, scopes_alias), (records, records_alias) = self.layout.keys
+        if not isinstance(value, dict):
+            raise BadInput("must be a JSON object", "body")
+        groups = _items(value, resources, resources_alias)
+        if groups is None:
+            self._check_path(value)
+            return
+        for at, group in enumerate(groups):
+            place = f"{resources}[{at}]" if first else resources
+            try:
+                yield from self._group_from_json(group, (scopes, scopes_alias), (records, records_alias))
+            except TooLarge:
+                raise
+            except BadInput as error:
+                raise within(place, error) from None
+
+    def _group_from_json(
+        self, group: object, scope_keys: tuple[str, str], record_keys: tuple[str, str]
+    ) -> Iterator[tuple[Json, Origin]]:
+        if not isinstance(group, dict):
+            raise BadInput("must be an object")
+        resource = _part(group, "resource", schema.RESOURCE)
+        url = _url(group)
+        for at, part in enumerate(_items(group, *scope_keys) or []):
+            if not isinstance(part, dict):
+                raise BadInput("must be an object", f"{scope_keys[0]}[{at}]")
+            origin = make_origin(resource, url, _part(part, "scope", schema.SCOPE), _url(part))
+            records = _items(part, *record_keys) or []
+            self._add(len(records))
+            for number, record in enumerate(records):
+                try:
+                    yield from_json(record, self.layout.record), origin
+                except BadInput as error:
+                    raise within(f"{scope_keys[0]}[{at}].{record_keys[0]}[{number}]", error) from None
+
+    def _check_path(self, value: dict[str, Any]) -> None:
+        for key, path in self.layout.elsewhere.items():
+            if key in value:
+                raise BadInput(f"this is a request for {path}", key)
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _items(value: dict[str, Any], key: str, alias: str) -> Sequence[object] | None:
+    found = value.get(key) if key in value else value.get(alias)
+    if found is not None and not isinstance(found, list):
+        raise BadInput("must be an array", key)
+    return found
+
+
+def _part(value: dict[str, Any], key: str, message: schema.Message) -> Json | None:
+    found = value.get(key)
+    if found is None:
+        return None
+    try:
+        return from_json(found, message)
+    except BadInput as error:
+        raise within(key, error) from None
+
+
+def _url(value: dict[str, Any]) -> str:
+    found = value.get("schemaUrl") or value.get("schema_url") or ""
+    if not isinstance(found, str):
+        raise BadInput("must be a string", "schemaUrl")
+    return found
+
+
+def valid_trace_id(text: str) -> bool:
+    """True for 16 bytes in hex, not all zero."""
+    return _TRACE_ID.fullmatch(text) is not None
+
+
+def valid_span_id(text: str) -> bool:
+    """True for 8 bytes in hex, not all zero."""
+    return _SPAN_ID.fullmatch(text) is not None
+
+
+def is_no_id(text: str) -> bool:
+    """True for the ways of saying "none": empty, or all zero."""
+    return _NO_ID.fullmatch(text) is not None
+
+
+def too_many_attributes(record: Json) -> bool:
+    """True for a record that is larger than anything real."""
+    return len(record.get("attributes", ())) > MAX_ATTRIBUTES

@@ -1,0 +1,93 @@
+"""What a query's summary and a session's have in common: when something happened, where, and who was there."""
+
+from __future__ import annotations
+
+from bisect import insort
+from typing import Final
+
+import msgspec
+
+from ark_broker.model import Event
+from ark_broker.model.vocabulary import STREAM_COMPLETED
+from ark_broker.sessions.tally import dollars, nano_dollars
+
+#: Names kept of each sort: agents, models, tools, tasks, MCP servers, and queries to search for.
+MAX_NAMES: Final = 100
+
+#: A time in nanoseconds and the value that was seen then.
+Dated = tuple[int, str]
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Footprint(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Traces that every event leaves. Times are nanoseconds: of the first start, and of the last end."""
+
+    events: int = 0
+    chunks: int = 0
+    first_activity: int | None = None
+    last_activity: int | None = None
+    #: The earliest that was seen.
+    first_namespace: Dated | None = None
+    agents: list[str] = msgspec.field(default_factory=list)
+    models: list[str] = msgspec.field(default_factory=list)
+    #: Billionths of a dollar.
+    nano_cost: int = 0
+
+    def note(self, event: Event) -> None:
+        """Add one event. Written out in full: every event that is stored comes through here twice."""
+        time = event.time
+        end = event.end if event.duration else time
+        self.events += 1
+        if self.first_activity is None or self.last_activity is None:
+            self.first_activity, self.last_activity = time, end
+        else:
+            if time < self.first_activity:
+                self.first_activity = time
+            if end > self.last_activity:
+                self.last_activity = end
+        if event.namespace is not None:
+            self.first_namespace = earlier(self.first_namespace, time, event.namespace)
+        if event.agent is not None and event.agent not in self.agents:
+            include(self.agents, event.agent)
+        if event.model is not None and event.model not in self.models:
+            include(self.models, event.model)
+        if event.kind == "chunk":
+            if event.type != STREAM_COMPLETED:
+                self.chunks += 1
+        elif event.cost is not None:
+            self.nano_cost += nano_dollars(event)
+
+    def encode(self) -> bytes:
+        """The whole summary as JSON, for its table."""
+        return _ENCODER.encode(self)
+
+    @property
+    def namespace(self) -> str | None:
+        """The first that an event named."""
+        return value_of(self.first_namespace)
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars; None where nobody named a price."""
+        return dollars(self.nano_cost)
+
+
+def earlier(held: Dated | None, time: int, value: str) -> Dated:
+    """The earlier of the two; at equal times the smaller value."""
+    if held is None or time < held[0] or (time == held[0] and value < held[1]):
+        return (time, value)
+    return held
+
+
+def value_of(dated: Dated | None) -> str | None:
+    """The value without its time."""
+    return None if dated is None else dated[1]
+
+
+def include(names: list[str], name: str) -> None:
+    """Add to a sorted list without doubles, of which the `MAX_NAMES` smallest are kept."""
+    if name not in names:
+        insort(names, name)
+        if len(names) > MAX_NAMES:
+            names.pop()

@@ -1,0 +1,122 @@
+"""The phase of a query, from reports that arrive late, twice and in any order.
+
+    pending → running ⇄ waiting → done | error | canceled
+
+Of each class of evidence only the latest time is kept. A maximum does not depend on order and does not count,
+so neither does the phase.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from ark_broker.model import Event
+from ark_broker.model.vocabulary import (
+    QUERY_CANCELED,
+    QUERY_COMPLETED,
+    QUERY_FAILED,
+    QUERY_RESUMED,
+    QUERY_STARTED,
+    QUERY_WAITING,
+    QUESTION_ANSWERED,
+    Phase,
+)
+
+TERMINAL: Final[frozenset[Phase]] = frozenset({"done", "error", "canceled"})
+
+#: The lifecycle report that makes an event evidence of a class. All else is weak or none.
+_REPORTS: Final = {
+    QUERY_STARTED: "started",
+    QUERY_RESUMED: "resumed",
+    QUERY_WAITING: "waiting",
+    QUESTION_ANSWERED: "answered",
+    QUERY_COMPLETED: "done",
+    QUERY_FAILED: "error",
+    QUERY_CANCELED: "canceled",
+}
+_NEVER: Final = -1
+
+
+def evidence_class(event: Event) -> str | None:
+    """The field of PhaseEvidence that the event counts for; None if it says nothing about the phase.
+
+    A `query.completed` that says it failed is an error. The end of a trace root is weak evidence: it decides
+    where no lifecycle report does.
+    """
+    found = _REPORTS.get(event.type)
+    if found is None:
+        if event.parent_span_id is not None or not event.is_trace_root:
+            return None
+        return "root_error" if event.status == "error" else "root_done"
+    if found == "done" and (event.status == "error" or event.error):
+        return "error"
+    return found
+
+
+class PhaseEvidence(msgspec.Struct, omit_defaults=True, gc=False):
+    """When each class of evidence was last seen: the end of the event, in nanoseconds; -1 for never."""
+
+    seen: bool = False
+    started: int = _NEVER
+    resumed: int = _NEVER
+    waiting: int = _NEVER
+    answered: int = _NEVER
+    done: int = _NEVER
+    error: int = _NEVER
+    canceled: int = _NEVER
+    root_done: int = _NEVER
+    root_error: int = _NEVER
+
+    def add(self, event: Event) -> None:
+        """Take the event into account. Adding it again changes nothing."""
+        self.seen = True
+        found = evidence_class(event)
+        if found is not None and event.end > getattr(self, found):
+            setattr(self, found, event.end)
+
+    def merge(self, other: PhaseEvidence) -> None:
+        """Take everything into account that `other` has seen."""
+        for name in self.__struct_fields__:
+            setattr(self, name, max(getattr(self, name), getattr(other, name)))
+
+    @property
+    def phase(self) -> Phase:
+        """The latest lifecycle report decides; without one the trace root; without that, it runs if anything came."""
+        reported = self.reported_phase
+        if reported is not None:
+            return reported
+        if max(self.root_done, self.root_error) >= 0:
+            return "error" if self.root_error >= self.root_done else "done"
+        return "running" if self.seen else "pending"
+
+    @property
+    def reported_phase(self) -> Phase | None:
+        """The phase by lifecycle reports alone: at equal times the end beats waiting, and waiting beats running."""
+        running = max(self.started, self.resumed)
+        ended = self._reported_end
+        if max(running, ended, self.waiting) < 0:
+            return None
+        if ended >= running and ended >= self.waiting:
+            return "error" if self.error == ended else "canceled" if self.canceled == ended else "done"
+        if self.waiting >= running and self.answered < self.waiting:
+            return "waiting"
+        return "running"
+
+    @property
+    def ended_at(self) -> int | None:
+        """When the query ended, in nanoseconds; None while it has not."""
+        if self.reported_phase is None:
+            end = max(self.root_done, self.root_error)
+            return end if end >= 0 else None
+        return self._reported_end if self.reported_phase in TERMINAL else None
+
+    @property
+    def last_end(self) -> int:
+        """The latest report of an end by whatever evidence, decisive or not; -1 for none. It only ever grows."""
+        return max(self._reported_end, self.root_done, self.root_error)
+
+    @property
+    def _reported_end(self) -> int:
+        return max(self.done, self.error, self.canceled)

@@ -1,0 +1,274 @@
+"""Summaries of queries and sessions, kept beside the log: each is a fold over the events it is about.
+
+`fold` is what the log's writer calls for every event that joins a session. All of it is commutative, so the
+summaries do not depend on the order in which events arrive: sums of whole numbers, earliest and latest values
+(ties go by the value), and sets that keep their smallest members. An event is to be added once; the log has
+each id once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from ark_broker.model import Event
+from ark_broker.model.vocabulary import QUERY_STARTED, Phase, SessionStatus, is_provisional
+from ark_broker.sessions.footprint import MAX_NAMES, Dated, Footprint, earlier, include, value_of
+from ark_broker.sessions.phase import PhaseEvidence, evidence_class
+from ark_broker.sessions.tally import Change, Tally
+
+#: Characters of a session's search text.
+MAX_SEARCH: Final = 16_384
+
+
+class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
+    """One query of a session."""
+
+    session_id: str
+    name: str
+    evidence: PhaseEvidence = msgspec.field(default_factory=PhaseEvidence)
+    tally: Tally = msgspec.field(default_factory=Tally)
+    first_started: int | None = None
+    #: The earliest that was seen of each.
+    first_uid: Dated | None = None
+    first_trace: Dated | None = None
+    #: Likewise; what a chunk says (1) counts less than what anything else does (0).
+    first_stream: tuple[int, int, str] | None = None
+    #: Text of the latest evidence that the query failed.
+    last_error: Dated | None = None
+    task_ids: list[str] = msgspec.field(default_factory=list)
+    #: MCP session ids by server, the latest seen of each.
+    mcp: dict[str, Dated] = msgspec.field(default_factory=dict)
+
+    def add(self, event: Event) -> Change:
+        """Fold one event in, which must not have been added before. Returns by how much its figures changed."""
+        self.note(event)
+        time = event.time
+        chunk = event.kind == "chunk"
+        if event.query_uid is not None:
+            self.first_uid = earlier(self.first_uid, time, event.query_uid)
+        if event.trace_id is not None:
+            self.first_trace = earlier(self.first_trace, time, event.trace_id)
+        if event.stream_id is not None:
+            stream = (1 if chunk else 0, time, event.stream_id)
+            if self.first_stream is None or stream < self.first_stream:
+                self.first_stream = stream
+        if chunk:
+            self.evidence.seen = True
+        else:
+            self._add_outcome(event)
+        return self.tally.count(event)
+
+    def _add_outcome(self, event: Event) -> None:
+        self.evidence.add(event)
+        if event.task_id is not None:
+            include(self.task_ids, event.task_id)
+        if event.mcp_session_id is not None:
+            self._add_mcp_session(event.mcp_server or event.tool or "mcp", (event.time, event.mcp_session_id))
+        if event.type == QUERY_STARTED and (self.first_started is None or event.time < self.first_started):
+            self.first_started = event.time
+        if event.error and evidence_class(event) in ("error", "root_error"):
+            found = (event.end, event.error)
+            self.last_error = found if self.last_error is None else max(self.last_error, found)
+
+    def _add_mcp_session(self, server: str, found: Dated) -> None:
+        held = self.mcp.get(server)
+        if held is None or found > held:
+            self.mcp[server] = found
+            if len(self.mcp) > MAX_NAMES:
+                del self.mcp[max(self.mcp)]
+
+    @property
+    def phase(self) -> Phase:
+        """See PhaseEvidence."""
+        return self.evidence.phase
+
+    @property
+    def uid(self) -> str | None:
+        """The first that an event named."""
+        return value_of(self.first_uid)
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace of the earliest event that has one."""
+        return value_of(self.first_trace)
+
+    @property
+    def stream_id(self) -> str | None:
+        """The stream of the earliest event that names one; of the earliest chunk where no other does."""
+        return None if self.first_stream is None else self.first_stream[2]
+
+    @property
+    def mcp_sessions(self) -> dict[str, str]:
+        """MCP session id by server."""
+        return {server: self.mcp[server][1] for server in sorted(self.mcp)}
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed; a later success clears it."""
+        return None if self.phase == "done" else value_of(self.last_error)
+
+    @property
+    def tool_calls(self) -> int:
+        """See Tally."""
+        return self.tally.shown[0]
+
+    @property
+    def input_tokens(self) -> int:
+        """See Tally."""
+        return self.tally.shown[1]
+
+    @property
+    def output_tokens(self) -> int:
+        """See Tally."""
+        return self.tally.shown[2]
+
+    @property
+    def started_at(self) -> int | None:
+        """When the first `query.started` was, in nanoseconds; without one, the first activity."""
+        return self.first_activity if self.first_started is None else self.first_started
+
+    @property
+    def ended_at(self) -> int | None:
+        """In nanoseconds; None unless the phase is a final one."""
+        return self.evidence.ended_at
+
+    @property
+    def duration(self) -> int | None:
+        """Nanoseconds from start to end; None while it has not ended."""
+        ended, started = self.ended_at, self.started_at
+        return None if ended is None or started is None else max(0, ended - started)
+
+
+class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
+    """One session. Tool calls and tokens are those of its queries, and of its events that are of no query."""
+
+    id: str
+    tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    tools: list[str] = msgspec.field(default_factory=list)
+    #: Names of its queries, those of provisional ones left out: they come and go.
+    query_names: list[str] = msgspec.field(default_factory=list)
+    #: Queries in each phase; phases without any are left out.
+    phases: dict[Phase, int] = msgspec.field(default_factory=dict)
+    #: (time, named, name, phase) of the query whose latest report of an end is the latest. Named ones win ties:
+    #: so the one that a provisional query becomes part of takes its place exactly.
+    last_ended: tuple[int, bool, str, Phase] | None = None
+    #: What events of no query used.
+    own: Tally | None = None
+
+    def add(self, event: Event) -> None:
+        """Fold in one event that joined the session, all but what depends on its query (see `fold`)."""
+        self.note(event)
+        if event.tool is not None:
+            include(self.tools, event.tool)
+
+    def add_figures(self, change: Change, sign: int = 1) -> None:
+        """Tool calls and tokens changed by so much."""
+        self.tool_calls += sign * change[0]
+        self.input_tokens += sign * change[1]
+        self.output_tokens += sign * change[2]
+
+    def query_changed(self, name: str, before: Phase | None, after: Phase | None, last_end: int = -1) -> None:
+        """One of its queries went from phase `before` to `after`; None: it was not there, or is no more.
+
+        `last_end` is its latest report of an end (`PhaseEvidence.last_end`).
+        """
+        if before != after:
+            if before is not None:
+                self.phases[before] -= 1
+                if not self.phases[before]:
+                    del self.phases[before]
+            if after is not None:
+                self.phases[after] = self.phases.get(after, 0) + 1
+        if after is None:
+            if self.last_ended is not None and self.last_ended[2] == name:
+                self.last_ended = None
+        elif last_end >= 0:
+            found = (last_end, not is_provisional(name), name)
+            if self.last_ended is None or found >= self.last_ended[:3]:
+                self.last_ended = (*found, after)
+
+    @property
+    def status(self) -> SessionStatus:
+        """`active` while a query runs, else `waiting` while one waits, else by how the last one ended."""
+        if "running" in self.phases or "pending" in self.phases:
+            return "active"
+        if "waiting" in self.phases:
+            return "waiting"
+        return "error" if self.last_ended is not None and self.last_ended[3] == "error" else "idle"
+
+    @property
+    def participants(self) -> list[str]:
+        """Agents and tools that took part."""
+        return sorted({*self.agents, *self.tools})
+
+    @property
+    def query_count(self) -> int:
+        """Queries in any phase."""
+        return sum(self.phases.values())
+
+    @property
+    def error_count(self) -> int:
+        """Queries in phase `error`."""
+        return self.phases.get("error", 0)
+
+    @property
+    def search(self) -> str:
+        """Text to search for names in, lower case: a line each for the id, `agent:<agent>` and the queries."""
+        text = "\n"
+        for line in (self.id, *(f"agent:{agent}" for agent in self.agents), *self.query_names):
+            if len(text) + len(line) < MAX_SEARCH:
+                text += line.lower() + "\n"
+        return text
+
+
+def fold(session: SessionSummary, queries: dict[str, QuerySummary], event: Event) -> None:
+    """Add an event that joined the session to it and to its query, which is made where there is none yet.
+
+    `queries` must hold the summary of the event's query, if there is one; others may be missing.
+    """
+    session.add(event)
+    if event.query is not None:
+        _fold_query(session, queries, event.query, event)
+    else:
+        own = session.own or Tally()
+        session.add_figures(own.count(event))
+        if own != Tally():
+            session.own = own
+
+
+def move_query_events(
+    session: SessionSummary, queries: dict[str, QuerySummary], from_name: str, events: Iterable[Event]
+) -> None:
+    """Take the provisional query `from_name` out of the session; its events belong to named queries now.
+
+    `events` are all of its events, each with the query it belongs to. They stay in the session, and are not
+    counted in it again. Raises KeyError where `queries` does not hold the provisional query.
+    """
+    old = queries.pop(from_name)
+    session.add_figures(old.tally.shown, -1)
+    session.query_changed(from_name, old.phase, None)
+    for event in events:
+        if event.query is not None:
+            _fold_query(session, queries, event.query, event)
+
+
+def _fold_query(session: SessionSummary, queries: dict[str, QuerySummary], name: str, event: Event) -> None:
+    query = queries.get(name)
+    before: Phase | None = None
+    if query is None:
+        query = queries[name] = QuerySummary(session_id=session.id, name=name)
+        if not is_provisional(name):
+            include(session.query_names, name)
+    elif event.kind == "chunk" or evidence_class(event) is None:
+        # Says nothing about the phase, which is most events.
+        session.add_figures(query.add(event))
+        return
+    else:
+        before = query.phase
+    session.add_figures(query.add(event))
+    session.query_changed(name, before, query.phase, query.evidence.last_end)

@@ -1,0 +1,138 @@
+"""The session view, and the JSON of sessions and queries in lists: camelCase, absent values left out.
+
+    {"id", "queries": {NAME: {"phase", "traceId", "mcpSessions": {server: id}, "streamId",
+                              "events": [{"type", "ts", …}]}}}
+
+Times are RFC 3339, durations milliseconds, costs US dollars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ark_broker.model import Event
+from ark_broker.model.details import Describe
+from ark_broker.model.timestamps import milliseconds, rfc3339
+from ark_broker.sessions.entries import Entry, Timeline
+from ark_broker.sessions.summary import QuerySummary, SessionSummary
+
+
+class ViewBuilder:
+    """Builds the view of one session from its events, in any order, each once.
+
+    `describe` is asked for the content of an event when its entry is made, and never for a chunk. With `limit`,
+    each query shows only its newest entries, that many, and says how many were left out.
+    """
+
+    def __init__(self, session_id: str, describe: Describe, *, limit: int | None = None) -> None:
+        self._session_id = session_id
+        self._describe = describe
+        self._limit = limit
+        self._queries: dict[str, tuple[QuerySummary, Timeline]] = {}
+        self._unassigned = Timeline()
+
+    def add(self, event: Event) -> None:
+        """Take one event of the session."""
+        if event.query is None:
+            self._unassigned.add(event)
+            return
+        found = self._queries.get(event.query)
+        if found is None:
+            summary = QuerySummary(session_id=self._session_id, name=event.query)
+            found = self._queries[event.query] = (summary, Timeline())
+        found[0].add(event)
+        found[1].add(event)
+
+    def build(self) -> dict[str, object]:
+        """The view: queries by start, and `events` that belong to none of them, if there are any."""
+        queries = sorted(self._queries.values(), key=lambda found: (found[0].started_at or 0, found[0].name))
+        view: dict[str, object] = {
+            "id": self._session_id,
+            "queries": {query.name: _query_json(query) | self._events(timeline) for query, timeline in queries},
+        }
+        own = self._events(self._unassigned)
+        return view | own if own["events"] else view
+
+    def _events(self, timeline: Timeline) -> dict[str, object]:
+        entries, omitted = timeline.entries(self._describe, self._limit)
+        if omitted:
+            return {"events": entries, "truncated": True, "omitted": omitted}
+        return {"events": entries}
+
+
+def build_view(session_id: str, events: Iterable[Event], describe: Describe) -> dict[str, object]:
+    """The view of a session with these events."""
+    builder = ViewBuilder(session_id, describe)
+    for event in events:
+        builder.add(event)
+    return builder.build()
+
+
+def query_summary_json(query: QuerySummary) -> dict[str, object]:
+    """A query in a list: as in the view of its session, without its events."""
+    return _present(
+        {
+            "name": query.name,
+            "session": query.session_id,
+            **_query_json(query),
+            "counts": {"events": query.events, "chunks": query.chunks, "toolCalls": query.tool_calls},
+            "firstActivity": _time(query.first_activity),
+            "lastActivity": _time(query.last_activity),
+        }
+    )
+
+
+def summary_json(session: SessionSummary) -> dict[str, object]:
+    """A session in a list, and the head of its view."""
+    return _present(
+        {
+            "id": session.id,
+            "status": session.status,
+            "namespace": session.namespace,
+            "agents": session.agents,
+            "participants": session.participants,
+            "models": session.models,
+            "counts": {
+                "queries": session.query_count,
+                "phases": dict(sorted(session.phases.items())),
+                "events": session.events,
+                "toolCalls": session.tool_calls,
+                "chunks": session.chunks,
+                "errors": session.error_count,
+            },
+            "tokens": {"input": session.input_tokens, "output": session.output_tokens},
+            "cost": session.cost,
+            "firstActivity": _time(session.first_activity),
+            "lastActivity": _time(session.last_activity),
+        }
+    )
+
+
+def _query_json(query: QuerySummary) -> Entry:
+    return _present(
+        {
+            "phase": query.phase,
+            "traceId": query.trace_id,
+            "mcpSessions": query.mcp_sessions,
+            "streamId": query.stream_id,
+            "namespace": query.namespace,
+            "uid": query.uid,
+            "agents": query.agents or None,
+            "models": query.models or None,
+            "taskIds": query.task_ids or None,
+            "error": query.error,
+            "tokens": {"input": query.input_tokens, "output": query.output_tokens},
+            "cost": query.cost,
+            "startedAt": _time(query.started_at),
+            "endedAt": _time(query.ended_at),
+            "duration": None if query.duration is None else milliseconds(query.duration),
+        }
+    )
+
+
+def _present(values: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _time(nanoseconds: int | None) -> str | None:
+    return None if nanoseconds is None else rfc3339(nanoseconds)

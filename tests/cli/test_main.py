@@ -1,0 +1,63 @@
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from ark_broker import __version__
+from ark_broker.cli.main import app
+from tests.support.process import environment, run_command
+
+
+def test_every_command_explains_itself() -> None:
+    assert {command.name or command.callback.__name__ for command in app.registered_commands} == {
+        "serve",
+        "migrate",
+        "demo",
+        "version",
+    }
+    for command in app.registered_commands:
+        assert command.callback.__doc__
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["--version"]])
+def test_version_is_printed(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, arguments)
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"ark-broker {__version__} ")
+
+
+def test_help_says_what_exit_codes_mean() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+
+    assert result.exit_code == 0
+    assert "Exit codes" in result.stdout
+
+
+def test_an_unknown_option_is_exit_code_2() -> None:
+    assert run_command("serve", "--no-such-option").returncode == 2
+
+
+def test_the_module_runs_as_the_program_does() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "ark_broker", "version"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert __version__ in result.stdout
+
+
+def test_help_does_not_import_what_serving_needs() -> None:
+    program = "import sys, ark_broker.cli.main; print([m for m in sys.modules if m in sys.argv[1:]])"
+    result = subprocess.run(
+        [sys.executable, "-c", program, "fastapi", "sqlalchemy", "pydantic", "opentelemetry.sdk", "httpx"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert result.stdout.strip() == "[]"
