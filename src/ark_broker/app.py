@@ -17,7 +17,6 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import Route
-from uvicorn.supervisors import Multiprocess
 
 from ark_broker import __version__
 from ark_broker.api import errors, health
@@ -37,6 +36,7 @@ from ark_broker.logs import configure
 from ark_broker.metrics import Metrics
 from ark_broker.model.errors import ArkBrokerError
 from ark_broker.settings import Settings
+from ark_broker.workers import supervise
 
 _log = structlog.get_logger(__name__)
 
@@ -74,7 +74,7 @@ def build(settings: Settings, database: Database) -> tuple[Services, Listener]:
         database,
         writer,
         trace_quiet_seconds=settings.trace_quiet_seconds,
-        retention_seconds=dict(settings.retention),
+        retention_seconds={str(kind): age for kind, age in settings.retention.items()},
     )
     listener = Listener(database, reader, tail.heard, poll_seconds=settings.poll_seconds)
     metrics.listening.set_function(lambda: float(listener.listening))
@@ -195,7 +195,7 @@ def _serve(settings: Settings, sockets: list[socket.socket] | None) -> int:
     return 0 if server.started else 1
 
 
-def _worker(settings: Settings, sockets: list[socket.socket] | None = None) -> None:
+def _worker(settings: Settings, sockets: list[socket.socket]) -> None:
     sys.exit(_serve(settings, sockets))
 
 
@@ -215,12 +215,10 @@ def run(settings: Settings) -> int:
     try:
         if settings.workers == 1:
             return _serve(settings, None)
-        config = _config(settings, "ark_broker.app:create_app")
-        config.workers = settings.workers
-        Multiprocess(config, partial(_worker, settings), [config.bind_socket()]).run()
+        listener = _config(settings, "").bind_socket()
+        return supervise(settings.workers, partial(_worker, settings), listener)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
-    return 0
 
 
 async def _preflight(settings: Settings) -> None:
@@ -252,5 +250,3 @@ def migrate(settings: Settings) -> str:
 
 def _complain(message: str) -> None:
     sys.stderr.write(f"ark-broker: {message}\n")
-
-

@@ -41,9 +41,7 @@ class Metrics:
         self.commit_failures = Counter(
             "ark_broker_commit_failures", "Commits that the database did not take.", registry=registry
         )
-        self.queue_bytes = Gauge(
-            "ark_broker_queue_bytes", "Received and not yet committed.", registry=registry
-        )
+        self.queue_bytes = Gauge("ark_broker_queue_bytes", "Received and not yet committed.", registry=registry)
         self.intake_bytes = Gauge(
             "ark_broker_intake_bytes", "Request bodies that are being read or decoded.", registry=registry
         )

@@ -52,9 +52,7 @@ class EventOut(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True,
 
 #: Fields that go out as they are.
 _SAME: Final = tuple(
-    name
-    for name in EventOut.__struct_fields__
-    if name not in {"id", "time", "recorded_at", "duration", "body"}
+    name for name in EventOut.__struct_fields__ if name not in {"id", "time", "recorded_at", "duration", "body"}
 )
 
 

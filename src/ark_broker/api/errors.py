@@ -131,9 +131,7 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         problems = error.errors()
         fields = [".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0]) for problem in problems]
-        message = "; ".join(
-            f"{name}: {problem['msg']}" for name, problem in zip(fields, problems, strict=True)
-        )
+        message = "; ".join(f"{name}: {problem['msg']}" for name, problem in zip(fields, problems, strict=True))
         return error_response(
             400, "VALIDATION_ERROR", message[:2000], request_id_of(request), extra={"field": fields[0]}
         )
@@ -141,9 +139,7 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         code = _STATUS_CODES.get(error.status_code, "REQUEST_ERROR")
-        return error_response(
-            error.status_code, code, str(error.detail), request_id_of(request), headers=error.headers
-        )
+        return error_response(error.status_code, code, str(error.detail), request_id_of(request), headers=error.headers)
 
     async def on_disconnect(_request: Request, _error: Exception) -> Response:
         return Response(status_code=400)

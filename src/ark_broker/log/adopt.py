@@ -85,9 +85,7 @@ async def _adopt_waiting(transaction: Transaction, key: str) -> list[Event]:
 
 
 async def _move_session(transaction: Transaction, old: str, new: str) -> list[Event]:
-    await transaction.connection.execute(
-        update(links).where(links.c.session_id == old).values(session_id=new)
-    )
+    await transaction.connection.execute(update(links).where(links.c.session_id == old).values(session_id=new))
     where = and_(events.c.session_id == old, events.c.seq <= transaction.prior)
     adopted: list[Event] = []
     while page := await _page(transaction, where):
@@ -104,9 +102,7 @@ async def _name_query(transaction: Transaction, session_id: str, trace_id: str) 
     old, new = provisional(trace_id), transaction.correlator.query_for(trace_id, session_id)
     if new == old:
         return []
-    where = and_(
-        events.c.query == old, events.c.session_id == session_id, events.c.seq <= transaction.prior
-    )
+    where = and_(events.c.query == old, events.c.session_id == session_id, events.c.seq <= transaction.prior)
     memory = transaction.memory
     await memory.load_sessions(transaction.connection, [session_id])
     await memory.load_queries(transaction.connection, [(session_id, old), (session_id, new)])

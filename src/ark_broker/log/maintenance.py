@@ -160,9 +160,7 @@ class Maintenance:
                     delete(events).where(events.c.kind == kind, events.c.seq > start, events.c.seq <= stop)
                 )
                 if result.rowcount:
-                    await connection.execute(
-                        update(log_head).where(log_head.c.floor < stop).values(floor=stop)
-                    )
+                    await connection.execute(update(log_head).where(log_head.c.floor < stop).values(floor=stop))
             removed += result.rowcount
             self._swept_to[kind] = start = stop
         return removed

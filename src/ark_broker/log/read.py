@@ -198,10 +198,7 @@ class Reader:
         ]
         async with self._database.snapshot() as connection:
             new = await connection.execute(
-                select(events)
-                .where(events.c.seq > after, events.c.seq <= until)
-                .order_by(events.c.seq)
-                .limit(limit)
+                select(events).where(events.c.seq > after, events.c.seq <= until).order_by(events.c.seq).limit(limit)
             )
             found = {event.seq: event for event in from_rows(new.all())}
             for condition in moved:
@@ -249,9 +246,7 @@ class Reader:
                 return await self.session(session_id, own)
         row = (
             await connection.execute(
-                select(sessions.c.state, sessions.c.seq).where(
-                    sessions.c.id == session_id, sessions.c.status != GONE
-                )
+                select(sessions.c.state, sessions.c.seq).where(sessions.c.id == session_id, sessions.c.status != GONE)
             )
         ).one_or_none()
         return None if row is None else SessionRow(decode_session(row.state), row.seq)
@@ -292,7 +287,8 @@ class Reader:
             inner = window.limit(SCAN_LIMIT).subquery()
             window = select(inner).where(*_text_conditions(conditions, inner.c.search))
             window = window.order_by(inner.c.last_activity.desc(), inner.c.id.desc())
-        return (await connection.execute(window.limit(limit + 1))).all()
+        found: Sequence[Row[Any]] = (await connection.execute(window.limit(limit + 1))).all()
+        return found
 
     @staticmethod
     async def _sessions_with_query(
@@ -302,15 +298,14 @@ class Reader:
         window = _by_activity(conditions, before).where(
             sessions.c.id.in_(named), *_text_conditions(conditions, sessions.c.search)
         )
-        return (await connection.execute(window.limit(limit + 1))).all()
+        found: Sequence[Row[Any]] = (await connection.execute(window.limit(limit + 1))).all()
+        return found
 
     @staticmethod
     async def _scan_end(
         connection: AsyncConnection, conditions: SessionFilter, before: tuple[int, str] | None
     ) -> tuple[int, str] | None:
-        row = (
-            await connection.execute(_by_activity(conditions, before).offset(SCAN_LIMIT - 1).limit(1))
-        ).one_or_none()
+        row = (await connection.execute(_by_activity(conditions, before).offset(SCAN_LIMIT - 1).limit(1))).one_or_none()
         return None if row is None else (row.last_activity, row.id)
 
     async def session_changes(self, after: int, until: int, limit: int) -> list[SessionChange]:
@@ -324,17 +319,14 @@ class Reader:
         async with self._database.reader.connect() as connection:
             rows = (await connection.execute(statement)).all()
         changes = [
-            SessionChange(row.id, row.seq, None if row.status == GONE else decode_session(row.state))
-            for row in rows
+            SessionChange(row.id, row.seq, None if row.status == GONE else decode_session(row.state)) for row in rows
         ]
         if len(changes) == limit and changes[0].seq != changes[-1].seq:
             # One commit changes many sessions at one position: never stop in the middle of them.
             changes = [change for change in changes if change.seq != changes[-1].seq]
         return changes
 
-    async def queries_of(
-        self, session_id: str, limit: int, connection: AsyncConnection
-    ) -> list[QuerySummary]:
+    async def queries_of(self, session_id: str, limit: int, connection: AsyncConnection) -> list[QuerySummary]:
         """Summaries of the session's queries, by name."""
         rows = await connection.execute(
             select(queries.c.state).where(queries.c.session_id == session_id).order_by(queries.c.name).limit(limit)

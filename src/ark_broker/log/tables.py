@@ -1,10 +1,10 @@
 """The tables of the log. The same on both dialects; `alembic/versions` creates them.
 
-    log_head ── one row: who this log is, and the last position given out
-    events   ── the log itself, append only but for correlation (session, query and their positions)
-    links    ── key → (session, query): how an event that names no session finds one
-    sessions ── one summary row a session, kept in step with the log by the writer's transaction
-    queries  ── one summary row a query of a session, likewise
+log_head ── one row: who this log is, and the last position given out
+events   ── the log itself, append only but for correlation (session, query and their positions)
+links    ── key → (session, query): how an event that names no session finds one
+sessions ── one summary row a session, kept in step with the log by the writer's transaction
+queries  ── one summary row a query of a session, likewise
 """
 
 from __future__ import annotations

@@ -170,8 +170,7 @@ class Tail:
 
     def heard(self, head: int) -> None:
         """The log has grown to `head`, by whomever; what is new is read from the database."""
-        if head > self._target:
-            self._target = head
+        self._target = max(self._target, head)
         if self._target > self.head:
             self._behind.set()
 
@@ -218,9 +217,7 @@ class Tail:
         head = self.head
         while self._listed < head:
             channels = self._channels.get(SESSION_LIST)
-            changes = (
-                await self._reader.session_changes(self._listed, head, _CHANGES) if channels else []
-            )
+            changes = await self._reader.session_changes(self._listed, head, _CHANGES) if channels else []
             until = changes[-1].seq if len(changes) > _CHANGES // 2 else head
             if changes:
                 for channel in list(self._channels.get(SESSION_LIST, {}).values()):

@@ -119,9 +119,7 @@ class Transaction:
     async def drop_query(self, session_id: str, name: str) -> None:
         """Take one query's summary away: its events belong to another query now."""
         self._changed_queries.discard((session_id, name))
-        await self.connection.execute(
-            delete(queries).where(queries.c.session_id == session_id, queries.c.name == name)
-        )
+        await self.connection.execute(delete(queries).where(queries.c.session_id == session_id, queries.c.name == name))
 
     async def finish(self) -> None:
         """Write the head, links and summaries, and tell the other processes. The caller commits."""

@@ -226,7 +226,7 @@ class Writer:
         items = [_Item(request, index) for request in requests for index in range(len(request.events))]
         try:
             await self._store(items)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, the requests are told and the task goes on
             self.stats.failures += 1
             if not is_unavailable(error):
                 _log.exception("commit failed", events=len(items))
@@ -282,7 +282,7 @@ class Writer:
     async def _run_operation(self, operation: _Operation) -> None:
         try:
             commit = await self._transact(operation.run)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - handed to whoever asked for the operation
             failure = LogUnavailable("the database did not commit") if is_unavailable(error) else error
             if not operation.answer.done():
                 operation.answer.set_exception(failure)
@@ -342,13 +342,9 @@ def _joined(results: Sequence[Appended | BaseException], part_size: int) -> Appe
             raise result
     parts = [result for result in results if isinstance(result, Appended)]
     refused = [
-        (number * part_size + index, reason)
-        for number, part in enumerate(parts)
-        for index, reason in part.refused
+        (number * part_size + index, reason) for number, part in enumerate(parts) for index, reason in part.refused
     ]
-    return Appended(
-        sum(part.stored for part in parts), sum(part.duplicates for part in parts), tuple(refused)
-    )
+    return Appended(sum(part.stored for part in parts), sum(part.duplicates for part in parts), tuple(refused))
 
 
 def _unplace(event: Event) -> None:

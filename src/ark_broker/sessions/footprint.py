@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from ark_broker.model import Event
+from ark_broker.model import MAX_INT64, Event
 from ark_broker.model.vocabulary import STREAM_COMPLETED
 from ark_broker.sessions.tally import dollars, nano_dollars
 
@@ -36,22 +36,19 @@ class Footprint(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     def note(self, event: Event) -> None:
         """Add one event. Written out in full: every event that is stored comes through here twice."""
-        time = event.time
-        end = event.end if event.duration else time
+        time, duration = event.time, event.duration
+        end = time if not duration else min(time + duration, MAX_INT64)
         self.events += 1
-        if self.first_activity is None or self.last_activity is None:
-            self.first_activity, self.last_activity = time, end
-        else:
-            if time < self.first_activity:
-                self.first_activity = time
-            if end > self.last_activity:
-                self.last_activity = end
-        if event.namespace is not None:
-            self.first_namespace = earlier(self.first_namespace, time, event.namespace)
-        if event.agent is not None and event.agent not in self.agents:
-            include(self.agents, event.agent)
-        if event.model is not None and event.model not in self.models:
-            include(self.models, event.model)
+        if self.first_activity is None or self.first_activity > time:
+            self.first_activity = time
+        if self.last_activity is None or self.last_activity < end:
+            self.last_activity = end
+        if (namespace := event.namespace) is not None:
+            self.first_namespace = earlier(self.first_namespace, time, namespace)
+        if (agent := event.agent) is not None and agent not in self.agents:
+            include(self.agents, agent)
+        if (model := event.model) is not None and model not in self.models:
+            include(self.models, model)
         if event.kind == "chunk":
             if event.type != STREAM_COMPLETED:
                 self.chunks += 1

@@ -17,7 +17,7 @@ from ark_broker.model import Event
 from ark_broker.model.vocabulary import QUERY_STARTED, Phase, SessionStatus, is_provisional
 from ark_broker.sessions.footprint import MAX_NAMES, Dated, Footprint, earlier, include, value_of
 from ark_broker.sessions.phase import PhaseEvidence, evidence_class
-from ark_broker.sessions.tally import Change, Tally
+from ark_broker.sessions.tally import NO_CHANGE, Change, Tally
 
 #: Characters of a session's search text.
 MAX_SEARCH: Final = 16_384
@@ -168,6 +168,8 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
 
     def add_figures(self, change: Change, sign: int = 1) -> None:
         """Tool calls and tokens changed by so much."""
+        if change is NO_CHANGE:
+            return
         self.tool_calls += sign * change[0]
         self.input_tokens += sign * change[1]
         self.output_tokens += sign * change[2]

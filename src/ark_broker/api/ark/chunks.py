@@ -104,9 +104,7 @@ def _read(reader: ChunkReader, lines: Sequence[bytes], counts: _Ingest) -> list[
     return events
 
 
-async def _line_batches(
-    receive: Receive, headers: Headers, services: Services
-) -> AsyncIterator[Sequence[bytes]]:
+async def _line_batches(receive: Receive, headers: Headers, services: Services) -> AsyncIterator[Sequence[bytes]]:
     """Complete lines as they come in; the last one counts without its newline too."""
     limit = services.settings.max_line_bytes
     splitter = LineSplitter(limit)

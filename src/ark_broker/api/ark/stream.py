@@ -123,9 +123,7 @@ class _ArkReader:
             return KEEP_ALIVE, False
         waited = self._wait is not None and not self._seen
         message = (
-            "Request timeout waiting for streaming query response"
-            if waited
-            else "Streaming query response timed out"
+            "Request timeout waiting for streaming query response" if waited else "Streaming query response timed out"
         )
         error = {"error": {"message": message, "type": "timeout_error", "code": "timeout"}}
         return frame(orjson.dumps(error)) + DONE, True
@@ -137,9 +135,7 @@ def _ends(event: Event) -> bool:
     if event.type != LLM_ERROR:
         return False
     error = orjson.loads(event.body).get("error")
-    return (
-        isinstance(error, dict) and isinstance(error.get("message"), str) and isinstance(error.get("type"), str)
-    )
+    return isinstance(error, dict) and isinstance(error.get("message"), str) and isinstance(error.get("type"), str)
 
 
 def _flag(request: Request, name: str) -> bool:

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from ark_broker.api.encode import page_json
+from ark_broker.api.paths import json_response
 from ark_broker.api.services import Deps
 from ark_broker.api.sse import LiveStream, hello, where_to_start
 from ark_broker.api.v1.frames import event_format
-from ark_broker.api.paths import json_response
 from ark_broker.log.read import WHOLE_LOG
 from ark_broker.model.errors import BadInput
 from ark_broker.receive.custom import decode_events
@@ -63,9 +63,7 @@ _EXAMPLE = {
             },
         },
         "responses": {
-            "200": {
-                "content": {"application/json": {"example": {"stored": 1, "duplicates": 0, "head": 42}}}
-            }
+            "200": {"content": {"application/json": {"example": {"stored": 1, "duplicates": 0, "head": 42}}}}
         },
     },
 )
@@ -80,9 +78,7 @@ async def post_events(request: Request, services: Deps) -> Response:
         index, reason = appended.refused[0]
         services.metrics.refused.labels("events", "invalid").inc(len(appended.refused))
         raise BadInput(reason, f"[{index}]")
-    return json_response(
-        {"stored": appended.stored, "duplicates": appended.duplicates, "head": services.tail.head}
-    )
+    return json_response({"stored": appended.stored, "duplicates": appended.duplicates, "head": services.tail.head})
 
 
 @router.get(

@@ -22,6 +22,7 @@ from ark_broker.model.errors import UnsupportedMedia
 from ark_broker.receive.otlp import (
     Decoded,
     Encoding,
+    Signal,
     count_metrics,
     decode_logs,
     decode_traces,
@@ -29,7 +30,6 @@ from ark_broker.receive.otlp import (
     encode_success,
     encoding_of,
 )
-from ark_broker.receive.otlp.responses import Signal
 
 _log = structlog.get_logger(__name__)
 
@@ -70,9 +70,7 @@ class OtlpEndpoint:
             response = self._failure(services, error, encoding)
         await response(scope, receive, send)
 
-    async def _export(
-        self, services: Services, headers: Headers, receive: Receive, encoding: Encoding
-    ) -> Response:
+    async def _export(self, services: Services, headers: Headers, receive: Receive, encoding: Encoding) -> Response:
         async with services.intake.body(
             receive, headers.get("content-encoding"), headers.get("content-length")
         ) as body:

@@ -46,10 +46,7 @@ async def resolve(
     if candidates:
         raise Conflict(
             f"{name_or_uid!r} names several queries: say which by namespace, session or uid",
-            [
-                {"session": q.session_id, "namespace": q.namespace, "name": q.name, "uid": q.uid}
-                for q, _ in candidates
-            ],
+            [{"session": q.session_id, "namespace": q.namespace, "name": q.name, "uid": q.uid} for q, _ in candidates],
         )
     if namespace is None and session_id is None and await services.reader.has_waiting_query(name_or_uid):
         return None
@@ -141,9 +138,7 @@ async def _last_position(services: Services, name: str, found: tuple[QuerySummar
 class _Consumer:
     """Knows when a consumer's stream is over, and says `[DONE]` once."""
 
-    def __init__(
-        self, session_id: str | None, namespace: str | None, last: int, *, nothing_left: bool
-    ) -> None:
+    def __init__(self, session_id: str | None, namespace: str | None, last: int, *, nothing_left: bool) -> None:
         self._nothing_left = nothing_left
         self._session_id = session_id
         self._namespace = namespace

@@ -112,8 +112,8 @@ def describe(event: Event) -> Details:
         name = record.get("name") or record.get("eventName")
         message = plain(record["body"]) if "body" in record else None
     else:
-        attributes = body.get("attributes") if isinstance(body.get("attributes"), dict) else None
-        attributes = {**body, **(attributes or {})}
+        inner = body.get("attributes")
+        attributes = {**body, **inner} if isinstance(inner, dict) else body
         name, message = None, body.get("message")
     return _details(event, attributes, name, message)
 
@@ -132,5 +132,3 @@ def _details(event: Event, attributes: Mapping[str, Any], name: object, message:
         display_name=name if isinstance(name, str) and name != event.type else None,
         duration_ms=float(duration) if isinstance(duration, int | float) and not isinstance(duration, bool) else None,
     )
-
-

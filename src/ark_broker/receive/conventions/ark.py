@@ -8,9 +8,7 @@ from ark_broker.model import vocabulary
 from ark_broker.receive.conventions.family import Family, Told
 
 _TYPES: Final = frozenset(
-    value
-    for name, value in vars(vocabulary).items()
-    if name.isupper() and isinstance(value, str) and "." in value
+    value for name, value in vars(vocabulary).items() if name.isupper() and isinstance(value, str) and "." in value
 )
 
 

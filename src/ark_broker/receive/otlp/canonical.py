@@ -132,8 +132,7 @@ _Plan = tuple[tuple[str, str, Callable[[Any], Any], bool], ...]
 def schema_plan(schema: Message) -> _Plan:
     """How to read each field of the message from protobuf; worked out once a message type."""
     return tuple(
-        (field.name, field.key, _protobuf_converter(field), field.kind in ("message", "any"))
-        for field in schema.fields
+        (field.name, field.key, _protobuf_converter(field), field.kind in ("message", "any")) for field in schema.fields
     )
 
 

@@ -39,7 +39,7 @@ def encode_success(signal: Signal, encoding: Encoding, rejected: int = 0, messag
     if rejected or message:
         setattr(response.partial_success, field, rejected)
         response.partial_success.error_message = message
-    return response.SerializeToString()
+    return bytes(response.SerializeToString())
 
 
 def encode_status(encoding: Encoding, code: int, message: str) -> bytes:
@@ -47,4 +47,4 @@ def encode_status(encoding: Encoding, code: int, message: str) -> bytes:
     message = message[:_MAX_MESSAGE]
     if encoding == "json":
         return orjson.dumps({"code": code, "message": message})
-    return Status(code=code, message=message).SerializeToString()
+    return bytes(Status(code=code, message=message).SerializeToString())

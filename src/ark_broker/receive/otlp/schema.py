@@ -12,9 +12,7 @@ from typing import Final, Literal
 from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-FieldKind = Literal[
-    "text", "texts", "u32", "u64", "enum", "id", "any", "attributes", "message", "messages"
-]
+FieldKind = Literal["text", "texts", "u32", "u64", "enum", "id", "any", "attributes", "message", "messages"]
 
 
 @dataclass(frozen=True, eq=False)
