@@ -165,9 +165,7 @@ class Producer:
                 sent += 1
 
         path = f"/stream/{quote(query, safe='')}"
-        response = self._request(
-            "POST", path, content=lines(), headers={"Content-Type": "application/x-ndjson"}
-        )
+        response = self._request("POST", path, content=lines(), headers={"Content-Type": "application/x-ndjson"})
         received = response.json().get("chunks_received")
         if received != sent:
             raise ProducerError(f"{self._url}{path} took {received} of {sent} chunks: {response.text}")
@@ -188,9 +186,7 @@ class Producer:
                 "or name another with --url or ARK_BROKER_URL"
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ProducerError(
-                f"{method} {self._url}{path} failed: {error or type(error).__name__}"
-            ) from error
+            raise ProducerError(f"{method} {self._url}{path} failed: {error or type(error).__name__}") from error
         if response.status_code not in accept:
             raise ProducerError(
                 f"{method} {self._url}{path} answered {response.status_code}: {response.text[:300].strip()}"

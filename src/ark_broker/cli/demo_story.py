@@ -113,9 +113,7 @@ class Stage:
     def _shown(self, chunks: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for chunk in chunks:
             yield chunk
-            self.console.print(
-                chunk["choices"][0]["delta"].get("content", ""), end="", markup=False, soft_wrap=True
-            )
+            self.console.print(chunk["choices"][0]["delta"].get("content", ""), end="", markup=False, soft_wrap=True)
             self.pause(_TOKEN)
 
 
@@ -170,9 +168,7 @@ def _weather(names: Names, stage: Stage) -> None:
     root = _begin(names, stage, 1, question)
     asked = time.time_ns()
     stage.stream(query, WEATHER, finish="tool_calls")
-    stage.span(
-        "llm.request", "llm.request", root.child(), _llm_request(question, WEATHER, "tool_calls"), start=asked
-    )
+    stage.span("llm.request", "llm.request", root.child(), _llm_request(question, WEATHER, "tool_calls"), start=asked)
 
     tool = root.child()
     mcp: dict[str, AttributeValue] = {
@@ -181,13 +177,9 @@ def _weather(names: Names, stage: Stage) -> None:
         "mcp.session.id": names.mcp_session,
     }
     called = time.time_ns()
-    stage.span(
-        'tool.call   web_search("weather NYC")', "tool.call", tool, {**mcp, "tool.input": "weather NYC"}
-    )
+    stage.span('tool.call   web_search("weather NYC")', "tool.call", tool, {**mcp, "tool.input": "weather NYC"})
     # The same span again, under another name, now that it has a result.
-    stage.span(
-        'tool.result "72F sunny"', "tool.result", tool, {**mcp, "tool.output": "72F sunny"}, start=called
-    )
+    stage.span('tool.result "72F sunny"', "tool.result", tool, {**mcp, "tool.output": "72F sunny"}, start=called)
     stage.span("query.completed (1.2 s)", "query.completed", root, {"duration.ms": 1200})
     stage.producer.complete(query)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -16,9 +18,7 @@ if TYPE_CHECKING:
 
 _DatabaseUrl = Annotated[
     str | None,
-    typer.Option(
-        help="postgresql://… or sqlite:///path.", metavar="URL", show_default="SQLite in the data directory"
-    ),
+    typer.Option(help="postgresql://… or sqlite:///path.", metavar="URL", show_default="SQLite in the data directory"),
 ]
 _DataDir = Annotated[
     Path | None, typer.Option(help="Directory of the SQLite database.", show_default="./ark-broker-data")
@@ -47,10 +47,8 @@ def serve(
         typer.echo(announce(settings))
     from ark_broker import app
 
-    try:
+    with _database_failures_as_one_line(settings):
         code = app.run(settings)
-    except ArkBrokerError as error:
-        _fail(error, code=1)
     raise typer.Exit(code)
 
 
@@ -62,10 +60,8 @@ def migrate(data_dir: _DataDir = None, database_url: _DatabaseUrl = None) -> Non
     settings = _settings(data_dir=data_dir, database_url=database_url)
     from ark_broker import app
 
-    try:
+    with _database_failures_as_one_line(settings):
         typer.echo(app.migrate(settings))
-    except (ArkBrokerError, OSError) as error:
-        _fail(error, code=1)
 
 
 def announce(settings: Settings) -> str:
@@ -106,12 +102,27 @@ def _settings(**overrides: object) -> Settings:
     try:
         settings = load_settings(overrides)
     except SettingsError as error:
-        _fail(error, code=2)
+        _fail(str(error), code=2)
     for name in unknown_variables():
         typer.echo(f"ark-broker: warning: {name} is not a setting (docs/settings.md lists them)", err=True)
     return settings
 
 
-def _fail(error: Exception, *, code: int) -> NoReturn:
-    typer.echo(f"ark-broker: {error}", err=True)
+@contextmanager
+def _database_failures_as_one_line(settings: Settings) -> Iterator[None]:
+    from asyncpg import InterfaceError, PostgresError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except ArkBrokerError as error:
+        _fail(str(error), code=1)
+    except (OSError, SQLAlchemyError, PostgresError, InterfaceError) as error:
+        # SQLAlchemy adds the statement and a link on further lines.
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        _fail(f"cannot use the database ({settings.database_label}): {reason}", code=1)
+
+
+def _fail(message: str, *, code: int) -> NoReturn:
+    typer.echo(f"ark-broker: {message}", err=True)
     raise typer.Exit(code)

@@ -34,6 +34,7 @@ from ark_broker.model.vocabulary import (
     STREAM_COMPLETED,
     TOOL_CALL,
     TOOL_FAILED,
+    TOOL_RESULT,
 )
 from ark_broker.sessions.lifecycle import KNOWN, TOOL_TYPES, moment, order
 
@@ -212,6 +213,10 @@ class _ToolCall:
         claimed: int | float | None = None
         for event in (*self.calls, *self.ends):
             details = describe(event)
+            if event.type == TOOL_RESULT and entry.get("status") == "error":
+                # Tried again, and it worked.
+                del entry["status"]
+                entry.pop("error", None)
             _put_all(entry, event, details)
             if event.type == TOOL_FAILED:
                 entry["status"] = "error"
