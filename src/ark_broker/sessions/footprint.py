@@ -9,7 +9,6 @@ import msgspec
 
 from ark_broker.model import MAX_INT64, Event
 from ark_broker.model.vocabulary import STREAM_COMPLETED
-from ark_broker.sessions.tally import dollars, nano_dollars
 
 #: Names kept of each sort: agents, models, tools, tasks, MCP servers, and queries to search for.
 MAX_NAMES: Final = 100
@@ -31,8 +30,6 @@ class Footprint(msgspec.Struct, kw_only=True, omit_defaults=True):
     first_namespace: Dated | None = None
     agents: list[str] = msgspec.field(default_factory=list)
     models: list[str] = msgspec.field(default_factory=list)
-    #: Billionths of a dollar.
-    nano_cost: int = 0
 
     def note(self, event: Event) -> None:
         """Add one event. Written out in full: every event that is stored comes through here twice."""
@@ -49,11 +46,8 @@ class Footprint(msgspec.Struct, kw_only=True, omit_defaults=True):
             include(self.agents, agent)
         if (model := event.model) is not None and model not in self.models:
             include(self.models, model)
-        if event.kind == "chunk":
-            if event.type != STREAM_COMPLETED:
-                self.chunks += 1
-        elif event.cost is not None:
-            self.nano_cost += nano_dollars(event)
+        if event.kind == "chunk" and event.type != STREAM_COMPLETED:
+            self.chunks += 1
 
     def encode(self) -> bytes:
         """The whole summary as JSON, for its table."""
@@ -63,11 +57,6 @@ class Footprint(msgspec.Struct, kw_only=True, omit_defaults=True):
     def namespace(self) -> str | None:
         """The first that an event named."""
         return value_of(self.first_namespace)
-
-    @property
-    def cost(self) -> float | None:
-        """US dollars; None where nobody named a price."""
-        return dollars(self.nano_cost)
 
 
 def earlier(held: Dated | None, time: int, value: str) -> Dated:

@@ -17,7 +17,7 @@ from ark_broker.model import Event
 from ark_broker.model.vocabulary import QUERY_STARTED, Phase, SessionStatus, is_provisional
 from ark_broker.sessions.footprint import MAX_NAMES, Dated, Footprint, earlier, include, value_of
 from ark_broker.sessions.phase import PhaseEvidence, evidence_class
-from ark_broker.sessions.tally import NO_CHANGE, Change, Tally
+from ark_broker.sessions.tally import NO_CHANGE, Change, Tally, dollars
 
 #: Characters of a session's search text.
 MAX_SEARCH: Final = 16_384
@@ -126,6 +126,11 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
         return self.tally.shown[2]
 
     @property
+    def cost(self) -> float | None:
+        """US dollars, see Tally; None where nobody named a price."""
+        return dollars(self.tally.shown[3])
+
+    @property
     def started_at(self) -> int | None:
         """When the first `query.started` was, in nanoseconds; without one, the first activity."""
         return self.first_activity if self.first_started is None else self.first_started
@@ -143,12 +148,14 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
 
 
 class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
-    """One session. Tool calls and tokens are those of its queries, and of its events that are of no query."""
+    """One session. Tool calls, tokens and cost are those of its queries, and of its events that are of no query."""
 
     id: str
     tool_calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    #: Billionths of a dollar.
+    nano_cost: int = 0
     tools: list[str] = msgspec.field(default_factory=list)
     #: Names of its queries, those of provisional ones left out: they come and go.
     query_names: list[str] = msgspec.field(default_factory=list)
@@ -167,12 +174,13 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
             include(self.tools, event.tool)
 
     def add_figures(self, change: Change, sign: int = 1) -> None:
-        """Tool calls and tokens changed by so much."""
+        """Tool calls, tokens and cost changed by so much."""
         if change is NO_CHANGE:
             return
         self.tool_calls += sign * change[0]
         self.input_tokens += sign * change[1]
         self.output_tokens += sign * change[2]
+        self.nano_cost += sign * change[3]
 
     def query_changed(self, name: str, before: Phase | None, after: Phase | None, last_end: int = -1) -> None:
         """One of its queries went from phase `before` to `after`; None: it was not there, or is no more.
@@ -217,6 +225,11 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
     def error_count(self) -> int:
         """Queries in phase `error`."""
         return self.phases.get("error", 0)
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars; None where nobody named a price."""
+        return dollars(self.nano_cost)
 
     @property
     def search(self) -> str:

@@ -25,7 +25,7 @@ from ark_broker.model.vocabulary import (
     TOOL_RESULT,
 )
 
-#: Types whose price is the sum of what happened below them.
+#: Types that report in total what happened below them.
 _TOTALS: Final = frozenset({AGENT_STARTED, AGENT_COMPLETED, AGENT_FAILED}) | frozenset(
     {QUERY_STARTED, QUERY_WAITING, QUERY_RESUMED, QUERY_COMPLETED, QUERY_FAILED, QUERY_CANCELED}
 )
@@ -33,19 +33,11 @@ _NANO: Final = 1_000_000_000
 #: Dollars. Who reports more for one event reports nonsense.
 _MOST: Final = 1e9
 
-#: Tool calls, input tokens, output tokens: by how much what is to show has changed.
-Change = tuple[int, int, int]
-NO_CHANGE: Final[Change] = (0, 0, 0)
-_ONE_TOKEN: Final[Change] = (0, 0, 1)
-_ONE_CALL: Final[Change] = (1, 0, 0)
-
-
-def nano_dollars(event: Event) -> int:
-    """What the event itself cost, in billionths of a dollar: a sum of floats would depend on their order."""
-    cost = event.cost
-    if cost is None or not -_MOST <= cost <= _MOST or event.type in _TOTALS:
-        return 0
-    return round(cost * _NANO)
+#: (tool calls, input tokens, output tokens, billionths of a dollar): by how much what is to show has changed.
+Change = tuple[int, int, int, int]
+NO_CHANGE: Final[Change] = (0, 0, 0, 0)
+_ONE_TOKEN: Final[Change] = (0, 0, 1, 0)
+_ONE_CALL: Final[Change] = (1, 0, 0, 0)
 
 
 def dollars(nano: int) -> float | None:
@@ -54,13 +46,19 @@ def dollars(nano: int) -> float | None:
 
 
 class Tally(msgspec.Struct, omit_defaults=True, gc=False):
-    """Running sums over events. `tool_calls`, `input_tokens` and `output_tokens` say what to show."""
+    """Running sums over events, and with `shown` what to make of them."""
 
     calls_begun: int = 0
     calls_ended: int = 0
     #: Tokens as model calls (spans) reported them.
     request_input: int = 0
     request_output: int = 0
+    #: What single events cost, in billionths of a dollar: a sum of floats would depend on their order.
+    nano_cost: int = 0
+    #: The greatest totals that the query, or an agent, reported for all that it did.
+    total_input: int = 0
+    total_output: int = 0
+    total_nano_cost: int = 0
     #: Tokens as the stream's usage chunks reported them.
     usage_input: int = 0
     usage_output: int = 0
@@ -73,9 +71,13 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
         if kind == LLM_CHUNK:
             # By far the most frequent one.
             self.counted += 1
-            return NO_CHANGE if self.request_output or self.usage_output else _ONE_TOKEN
-        if kind in (LLM_REQUEST, LLM_USAGE):
-            return self._count_tokens(event)
+            known = self.request_output or self.total_output or self.usage_output
+            return NO_CHANGE if known else _ONE_TOKEN
+        if event.input_tokens is not None or event.output_tokens is not None or event.cost is not None:
+            return self._count_figures(event)
+        return self._count_call(kind)
+
+    def _count_call(self, kind: str) -> Change:
         if kind == TOOL_CALL:
             self.calls_begun += 1
             return _ONE_CALL if self.calls_begun > self.calls_ended else NO_CHANGE
@@ -84,26 +86,41 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
             return _ONE_CALL if self.calls_ended > self.calls_begun else NO_CHANGE
         return NO_CHANGE
 
-    def _count_tokens(self, event: Event) -> Change:
-        _, given, produced = self.shown
-        if event.type == LLM_REQUEST:
-            self.request_input += event.input_tokens or 0
-            self.request_output += event.output_tokens or 0
+    def _count_figures(self, event: Event) -> Change:
+        before = self.shown
+        given, produced, nano = event.input_tokens or 0, event.output_tokens or 0, _nano_dollars(event)
+        self._count_call(event.type)
+        if event.type == LLM_USAGE:
+            self.usage_input += given
+            self.usage_output += produced
+        elif event.type in _TOTALS:
+            self.total_input = max(self.total_input, given)
+            self.total_output = max(self.total_output, produced)
+            self.total_nano_cost = max(self.total_nano_cost, nano)
         else:
-            self.usage_input += event.input_tokens or 0
-            self.usage_output += event.output_tokens or 0
-        _, given_now, produced_now = self.shown
-        return (0, given_now - given, produced_now - produced)
+            self.nano_cost += nano
+            if event.type == LLM_REQUEST:
+                self.request_input += given
+                self.request_output += produced
+        after = self.shown
+        return (after[0] - before[0], after[1] - before[1], after[2] - before[2], after[3] - before[3])
 
     @property
     def shown(self) -> Change:
-        """(tool calls, input tokens, output tokens), as they have changed from nothing.
+        """What to show, as it has changed from nothing.
 
         Calls: as often as one began, or ended: some producers report a call that failed by its end alone. Tokens:
-        as the model calls reported them, else as the stream did, else as many as chunks were counted.
+        as the model calls reported them, else the total that was reported, else as the stream said, else as many
+        as chunks were counted. Cost: the sum of what was priced singly, else the total that was reported.
         """
         return (
             max(self.calls_begun, self.calls_ended),
-            self.request_input or self.usage_input,
-            self.request_output or self.usage_output or self.counted,
+            self.request_input or self.total_input or self.usage_input,
+            self.request_output or self.total_output or self.usage_output or self.counted,
+            self.nano_cost or self.total_nano_cost,
         )
+
+
+def _nano_dollars(event: Event) -> int:
+    cost = event.cost
+    return 0 if cost is None or not -_MOST <= cost <= _MOST else round(cost * _NANO)

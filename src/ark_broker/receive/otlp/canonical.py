@@ -1,221 +1,346 @@
-"""Canonical OTLP/JSON of resources, scopes, spans and log records: what an event's body is made of.
+"""OTLP messages as canonical JSON values, whatever encoding they came in.
 
-Lower-case hex ids, 64-bit integers as decimal strings, enums as numbers, members with default values left out, and
-always in the same order: the same data has the same bytes, whichever encoding it came in.
+Canonical: lowerCamelCase keys in the order of the schema, fields with their default value left out, ids in lower-case
+hex, 64-bit integers as decimal text, enums as integers, bytes in base64, doubles as numbers (`"NaN"`, `"Infinity"`,
+`"-Infinity"` as text). It is valid OTLP/JSON, and the same data always gives the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+import base64
+import binascii
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Final
 
-import orjson
+from ark_broker.model.errors import BadInput
+from ark_broker.receive.otlp.schema import EnumNames, Field, Message
 
-from ark_broker.receive.otlp.attributes import Attribute
+#: Levels of arrays and maps in one value, at most. protobuf itself stops a little later.
+MAX_DEPTH: Final = 40
+MAX_ATTRIBUTES: Final = 10_000
 
+Json = dict[str, Any]
+Attributes = dict[str, Any]
 
-class SpanScalars(Protocol):
-    """Fields of a span that are no messages: a `wire.Span`, or what a JSON span was read into."""
-
-    trace_id: bytes
-    span_id: bytes
-    parent_span_id: bytes
-    trace_state: str
-    flags: int
-    name: str
-    kind: int
-    start_time_unix_nano: int
-    end_time_unix_nano: int
-    dropped_attributes_count: int
-    dropped_events_count: int
-    dropped_links_count: int
+_MAX_U32: Final = 2**32 - 1
+_MAX_U64: Final = 2**64 - 1
 
 
-class EventScalars(Protocol):
-    """Fields of a span's event that are no messages."""
-
-    time_unix_nano: int
-    name: str
-    dropped_attributes_count: int
+# -- values of attributes: canonical form, and the plain value behind it -------------------------------------------
 
 
-class LinkScalars(Protocol):
-    """Fields of a span's link that are no messages."""
-
-    trace_id: bytes
-    span_id: bytes
-    trace_state: str
-    flags: int
-    dropped_attributes_count: int
-
-
-class LogScalars(Protocol):
-    """Fields of a log record that are no messages."""
-
-    time_unix_nano: int
-    observed_time_unix_nano: int
-    severity_number: int
-    severity_text: str
-    dropped_attributes_count: int
-    flags: int
-    trace_id: bytes
-    span_id: bytes
-    event_name: str
+def plain(value: Json) -> object:
+    """The Python value of a canonical AnyValue: str, bool, int, float, list, dict, or None for an empty one."""
+    for kind, content in value.items():
+        match kind:
+            case "intValue":
+                return int(content)
+            case "doubleValue":
+                return float(content)
+            case "arrayValue":
+                return [plain(item) for item in content["values"]]
+            case "kvlistValue":
+                return {item["key"]: plain(item.get("value", {})) for item in content["values"]}
+            case _:
+                return content
+    return None
 
 
+def plain_attributes(attributes: list[Json]) -> Attributes:
+    """Attributes by key, as plain values."""
+    return {item["key"]: plain(item.get("value", {})) for item in attributes}
 
 
-def _quoted(text: str) -> str:
-    return orjson.dumps(text).decode()
+def _double(number: float) -> float | str:
+    if math.isfinite(number):
+        return number
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
-def _attributes(attributes: Sequence[Attribute]) -> bytes:
-    return b",".join([fragment for fragment, _ in attributes])
+# -- from protobuf --------------------------------------------------------------------------------------------------
 
 
-def _object(members: list[bytes]) -> bytes:
-    return b"{" + b",".join(members) + b"}"
+def any_from_protobuf(value: Any, depth: int = 0) -> Json:
+    """Canonical form of a protobuf AnyValue. Raises BadInput for one that is nested too deep."""
+    # Most values are text; asking for it is cheaper than asking which one it is.
+    text = value.string_value
+    if text:
+        return {"stringValue": text}
+    kind = value.WhichOneof("value")
+    match kind:
+        case None:
+            return {}
+        case "string_value":
+            return {"stringValue": ""}
+        case "int_value":
+            return {"intValue": str(value.int_value)}
+        case "bool_value":
+            return {"boolValue": value.bool_value}
+        case "double_value":
+            return {"doubleValue": _double(value.double_value)}
+        case "bytes_value":
+            return {"bytesValue": base64.b64encode(value.bytes_value).decode("ascii")}
+        case "array_value":
+            check_depth(depth)
+            return {"arrayValue": {"values": [any_from_protobuf(item, depth + 1) for item in value.array_value.values]}}
+        case "kvlist_value":
+            check_depth(depth)
+            return {"kvlistValue": {"values": attributes_from_protobuf(value.kvlist_value.values, depth + 1)}}
+        case _:
+            return {"stringValueStrindex": value.string_value_strindex}
 
 
-def _member(members: list[bytes], name: bytes, value: bytes) -> None:
-    members.append(b'"' + name + b'":' + value)
+def check_depth(depth: int) -> None:
+    """Raise BadInput where an array or map at `depth` lies too deep."""
+    if depth >= MAX_DEPTH:
+        raise BadInput(f"values nested deeper than {MAX_DEPTH} levels", "attributes")
 
 
-def _number(members: list[bytes], name: bytes, value: int) -> None:
-    if value:
-        members.append(b'"%b":%d' % (name, value))
+def attributes_from_protobuf(attributes: Any, depth: int = 0) -> list[Json]:
+    """Canonical form of repeated KeyValue."""
+    found = []
+    for item in attributes:
+        entry: Json = {"key": item.key}
+        value = any_from_protobuf(item.value, depth)
+        if value or item.HasField("value"):
+            entry["value"] = value
+        if item.key_strindex:
+            entry["keyStrindex"] = item.key_strindex
+        found.append(entry)
+    return found
 
 
-def _text(members: list[bytes], name: bytes, value: str) -> None:
-    if value:
-        members.append(b'"' + name + b'":' + orjson.dumps(value))
+def from_protobuf(message: Any, schema: Message) -> Json:
+    """Canonical form of a protobuf message."""
+    found: Json = {}
+    for name, key, convert, is_message in schema_plan(schema):
+        value = getattr(message, name)
+        if is_message:
+            if message.HasField(name):
+                found[key] = convert(value)
+        elif value:
+            found[key] = convert(value)
+    return found
 
 
-def _list(members: list[bytes], name: bytes, items: bytes) -> None:
-    if items:
-        members.append(b'"' + name + b'":[' + items + b"]")
+_Plan = tuple[tuple[str, str, Callable[[Any], Any], bool], ...]
 
 
-def resource_json(attributes: Sequence[Attribute], dropped: int, entity_refs: Sequence[dict[str, object]]) -> bytes:
-    """A Resource."""
-    members: list[bytes] = []
-    _list(members, b"attributes", _attributes(attributes))
-    _number(members, b"droppedAttributesCount", dropped)
-    _list(members, b"entityRefs", b",".join([orjson.dumps(reference) for reference in entity_refs]))
-    return _object(members)
+@cache
+def schema_plan(schema: Message) -> _Plan:
+    """How to read each field of the message from protobuf; worked out once a message type."""
+    return tuple(
+        (field.name, field.key, _protobuf_converter(field), field.kind in ("message", "any")) for field in schema.fields
+    )
 
 
-def scope_json(name: str, version: str, attributes: Sequence[Attribute], dropped: int) -> bytes:
-    """An InstrumentationScope."""
-    members: list[bytes] = []
-    _text(members, b"name", name)
-    _text(members, b"version", version)
-    _list(members, b"attributes", _attributes(attributes))
-    _number(members, b"droppedAttributesCount", dropped)
-    return _object(members)
+def _protobuf_converter(field: Field) -> Callable[[Any], Any]:
+    match field.kind, field.of:
+        case "id", _:
+            return bytes.hex
+        case "u64", _:
+            return str
+        case "attributes", _:
+            return attributes_from_protobuf
+        case "any", _:
+            return any_from_protobuf
+        case "texts", _:
+            return list
+        case "message", Message() as of:
+            return lambda value: from_protobuf(value, of)
+        case "messages", Message() as of:
+            return lambda values: [from_protobuf(value, of) for value in values]
+    return lambda value: value
 
 
-def owner_json(resource: bytes | None, resource_url: str, scope: bytes | None, scope_url: str) -> bytes:
-    """What stands before the record in a body: the opening brace, resource and scope, and a comma."""
-    members: list[bytes] = []
-    if resource is not None:
-        _member(members, b"resource", resource)
-    _text(members, b"resourceSchemaUrl", resource_url)
-    if scope is not None:
-        _member(members, b"scope", scope)
-    _text(members, b"scopeSchemaUrl", scope_url)
-    return b"".join([b"{", *[member + b"," for member in members]])
+# -- from JSON ------------------------------------------------------------------------------------------------------
 
 
-def span_event_json(event: EventScalars, attributes: Sequence[Attribute]) -> bytes:
-    """A Span.Event."""
-    members: list[bytes] = []
-    if event.time_unix_nano:
-        members.append(b'"timeUnixNano":"%d"' % event.time_unix_nano)
-    _text(members, b"name", event.name)
-    _list(members, b"attributes", _attributes(attributes))
-    _number(members, b"droppedAttributesCount", event.dropped_attributes_count)
-    return _object(members)
+def from_json(value: object, schema: Message) -> Json:
+    """Canonical form of a JSON message, read as leniently as the Collector does.
+
+    Snake-case keys are taken where the camelCase key is absent, enum names for numbers, numbers or text for 64-bit
+    integers, null for absent; unknown fields are ignored. Raises BadInput that names the field.
+    """
+    if not isinstance(value, dict):
+        raise BadInput("must be an object")
+    found: Json = {}
+    for field in schema.fields:
+        given = value.get(field.key)
+        if given is None and field.key not in value:
+            given = value.get(field.name)
+        if given is None:
+            continue
+        try:
+            content = _json_field(given, field)
+        except BadInput as error:
+            raise within(field.key, error) from None
+        if content or field.kind in ("message", "any"):
+            found[field.key] = content
+    return found
 
 
-def span_link_json(link: LinkScalars, attributes: Sequence[Attribute]) -> bytes:
-    """A Span.Link."""
-    members: list[bytes] = []
-    _text(members, b"traceId", link.trace_id.hex())
-    _text(members, b"spanId", link.span_id.hex())
-    _text(members, b"traceState", link.trace_state)
-    _list(members, b"attributes", _attributes(attributes))
-    _number(members, b"droppedAttributesCount", link.dropped_attributes_count)
-    _number(members, b"flags", link.flags)
-    return _object(members)
+def within(place: str, error: BadInput) -> BadInput:
+    """`error`, found inside `place`."""
+    if error.field is None:
+        return BadInput(str(error), place)
+    separator = "" if error.field.startswith("[") else "."
+    return BadInput(str(error).removeprefix(f"{error.field}: "), f"{place}{separator}{error.field}")
 
 
-def status_json(code: int, message: str) -> bytes:
-    """A Status."""
-    members: list[bytes] = []
-    _text(members, b"message", message)
-    _number(members, b"code", code)
-    return _object(members)
+def _json_field(value: object, field: Field) -> Any:
+    match field.kind, field.of:
+        case "text", _:
+            return _text(value)
+        case "texts", _:
+            return [_text(item) for item in _list(value)]
+        case "u32", _:
+            return _integer(value, 0, _MAX_U32)
+        case "u64", _:
+            number = _integer(value, 0, _MAX_U64)
+            return str(number) if number else ""
+        case "enum", EnumNames(numbers):
+            return _enum(value, numbers)
+        case "id", _:
+            return _text(value).lower()
+        case "any", _:
+            return any_from_json(value)
+        case "attributes", _:
+            return attributes_from_json(value)
+        case "message", Message() as of:
+            return from_json(value, of)
+        case "messages", Message() as of:
+            return _each(value, lambda item: from_json(item, of))
+    raise AssertionError(field)
 
 
-def span_body(
-    owner: bytes,
-    span: SpanScalars,
-    attributes: Sequence[Attribute],
-    events: Sequence[bytes],
-    links: Sequence[bytes],
-    status: bytes | None,
-) -> bytes:
-    """The body of a span's event. `owner` comes from owner_json; the hot path, so written in one go."""
-    head = f'"span":{{"traceId":"{span.trace_id.hex()}","spanId":"{span.span_id.hex()}"'
-    if span.trace_state:
-        head += f',"traceState":{_quoted(span.trace_state)}'
-    if span.parent_span_id:
-        head += f',"parentSpanId":"{span.parent_span_id.hex()}"'
-    if span.flags:
-        head += f',"flags":{span.flags}'
-    if span.name:
-        head += f',"name":{_quoted(span.name)}'
-    if span.kind:
-        head += f',"kind":{span.kind}'
-    if span.start_time_unix_nano:
-        head += f',"startTimeUnixNano":"{span.start_time_unix_nano}"'
-    if span.end_time_unix_nano:
-        head += f',"endTimeUnixNano":"{span.end_time_unix_nano}"'
-    parts = [owner, head.encode()]
-    if attributes:
-        parts += (b',"attributes":[', _attributes(attributes), b"]")
-    if span.dropped_attributes_count:
-        parts.append(b',"droppedAttributesCount":%d' % span.dropped_attributes_count)
-    if events:
-        parts += (b',"events":[', b",".join(events), b"]")
-    if span.dropped_events_count:
-        parts.append(b',"droppedEventsCount":%d' % span.dropped_events_count)
-    if links:
-        parts += (b',"links":[', b",".join(links), b"]")
-    if span.dropped_links_count:
-        parts.append(b',"droppedLinksCount":%d' % span.dropped_links_count)
-    if status is not None:
-        parts += (b',"status":', status)
-    parts.append(b"}}")
-    return b"".join(parts)
+def _each(value: object, convert: Callable[[object], Json]) -> list[Json]:
+    found = []
+    for index, item in enumerate(_list(value)):
+        try:
+            found.append(convert(item))
+        except BadInput as error:
+            raise within(f"[{index}]", error) from None
+    return found
 
 
-def log_body(owner: bytes, record: LogScalars, body: bytes | None, attributes: Sequence[Attribute]) -> bytes:
-    """The body of a log record's event. `body` is the record's own, an AnyValue."""
-    members: list[bytes] = []
-    if record.time_unix_nano:
-        members.append(b'"timeUnixNano":"%d"' % record.time_unix_nano)
-    if record.observed_time_unix_nano:
-        members.append(b'"observedTimeUnixNano":"%d"' % record.observed_time_unix_nano)
-    _number(members, b"severityNumber", record.severity_number)
-    _text(members, b"severityText", record.severity_text)
-    if body is not None:
-        _member(members, b"body", body)
-    _list(members, b"attributes", _attributes(attributes))
-    _number(members, b"droppedAttributesCount", record.dropped_attributes_count)
-    _number(members, b"flags", record.flags)
-    _text(members, b"traceId", record.trace_id.hex())
-    _text(members, b"spanId", record.span_id.hex())
-    _text(members, b"eventName", record.event_name)
-    return owner + b'"logRecord":' + _object(members) + b"}"
+def attributes_from_json(value: object, depth: int = 0) -> list[Json]:
+    """Canonical form of a JSON list of `{"key", "value"}`."""
+    return _each(value, lambda item: _attribute_from_json(item, depth))
+
+
+def _attribute_from_json(item: object, depth: int) -> Json:
+    if not isinstance(item, dict):
+        raise BadInput('must be an object {"key", "value"}')
+    found: Json = {"key": _text(item.get("key") or "")}
+    value = item.get("value")
+    if value is not None:
+        found["value"] = any_from_json(value, depth)
+    index = item.get("keyStrindex")
+    if index:
+        found["keyStrindex"] = _integer(index, 0, 2**31 - 1)
+    return found
+
+
+def any_from_json(value: object, depth: int = 0) -> Json:
+    """Canonical form of a JSON AnyValue."""
+    if not isinstance(value, dict):
+        raise BadInput('must be an object such as {"stringValue": "…"}')
+    found: Json = {}
+    for key, content in value.items():
+        convert = _ANY_FROM_JSON.get(key)
+        if convert is None or content is None:
+            continue
+        if found:
+            raise BadInput("has more than one value")
+        name, read = convert
+        found[name] = read(content, depth)
+    return found
+
+
+def _array_from_json(value: object, depth: int) -> Json:
+    check_depth(depth)
+    if not isinstance(value, dict):
+        raise BadInput('must be an object {"values": […]}')
+    return {"values": _each(value.get("values") or [], lambda item: any_from_json(item, depth + 1))}
+
+
+def _kvlist_from_json(value: object, depth: int) -> Json:
+    check_depth(depth)
+    if not isinstance(value, dict):
+        raise BadInput('must be an object {"values": […]}')
+    return {"values": attributes_from_json(value.get("values") or [], depth + 1)}
+
+
+def _double_from_json(value: object, _depth: int) -> float | str:
+    if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity"):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise BadInput("must be a number")
+    try:
+        return _double(float(value))
+    except (ValueError, OverflowError):
+        raise BadInput("must be a number") from None
+
+
+def _bytes_from_json(value: object, _depth: int) -> str:
+    text = _text(value).replace("-", "+").replace("_", "/")
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise BadInput("must be base64") from None
+    return base64.b64encode(raw).decode("ascii")
+
+
+def _bool_from_json(value: object, _depth: int) -> bool:
+    if not isinstance(value, bool):
+        raise BadInput("must be true or false")
+    return value
+
+
+_READERS: Final[tuple[tuple[str, str, Callable[[object, int], Any]], ...]] = (
+    ("stringValue", "string_value", lambda value, _depth: _text(value)),
+    ("boolValue", "bool_value", _bool_from_json),
+    ("intValue", "int_value", lambda value, _depth: str(_integer(value, -(2**63), 2**63 - 1))),
+    ("doubleValue", "double_value", _double_from_json),
+    ("arrayValue", "array_value", _array_from_json),
+    ("kvlistValue", "kvlist_value", _kvlist_from_json),
+    ("bytesValue", "bytes_value", _bytes_from_json),
+    ("stringValueStrindex", "string_value_strindex", lambda value, _depth: _integer(value, -(2**31), 2**31 - 1)),
+)
+_ANY_FROM_JSON: Final[Mapping[str, tuple[str, Callable[[object, int], Any]]]] = {
+    name: (key, read) for key, snake, read in _READERS for name in (key, snake)
+}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise BadInput("must be a string")
+    return value
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise BadInput("must be an array")
+    return value
+
+
+def _integer(value: object, least: int, most: int) -> int:
+    number: int | None = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, float) and value.is_integer():
+        number = int(value)
+    elif isinstance(value, str) and len(value) <= 20 and value.removeprefix("-").isascii():
+        number = int(value) if value.removeprefix("-").isdigit() else None
+    if number is None or not least <= number <= most:
+        raise BadInput(f"must be an integer from {least} to {most}")
+    return number
+
+
+def _enum(value: object, numbers: Mapping[str, int]) -> int:
+    if isinstance(value, str) and value in numbers:
+        return numbers[value]
+    return _integer(value, -(2**31), 2**31 - 1)
