@@ -91,11 +91,8 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
 def event_id(*parts: str | bytes | int) -> bytes:
     """A 16-byte identity made of `parts`: equal parts give an equal id, on every machine.
 
-    Each part is length-prefixed, so that ("ab", "c") and ("a", "bc") differ.
+    The parts' lengths are part of it, so that ("ab", "c") and ("a", "bc") differ.
     """
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(4, "big"))
-        digest.update(data)
-    return digest.digest()
+    encoded = [part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass") for part in parts]
+    lengths = ",".join([str(len(part)) for part in encoded]).encode()
+    return blake2b(b"".join([lengths, b":", *encoded]), digest_size=16).digest()

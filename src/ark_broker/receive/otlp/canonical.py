@@ -64,7 +64,6 @@ def _double(number: float) -> float | str:
 
 def any_from_protobuf(value: Any, depth: int = 0) -> Json:
     """Canonical form of a protobuf AnyValue. Raises BadInput for one that is nested too deep."""
-    # Most values are text; asking for it is cheaper than asking which one it is.
     text = value.string_value
     if text:
         return {"stringValue": text}
@@ -98,28 +97,41 @@ def check_depth(depth: int) -> None:
         raise BadInput(f"values nested deeper than {MAX_DEPTH} levels", "attributes")
 
 
-def attributes_from_protobuf(attributes: Any, depth: int = 0) -> list[Json]:
-    """Canonical form of repeated KeyValue."""
+def attributes_from_protobuf(attributes: Any, depth: int = 0, into: Attributes | None = None) -> list[Json]:
+    """Canonical form of repeated KeyValue; `into` takes the plain values by key on the same walk."""
     found = []
     for item in attributes:
-        entry: Json = {"key": item.key}
+        key = item.key
+        # Most values are text, and asking for it is cheaper than asking which kind it is.
+        text = item.value.string_value
+        if text and key:
+            found.append({"key": key, "value": {"stringValue": text}})
+            if into is not None:
+                into[key] = text
+            continue
+        entry: Json = {"key": key}
         value = any_from_protobuf(item.value, depth)
         if value or item.HasField("value"):
             entry["value"] = value
         if item.key_strindex:
             entry["keyStrindex"] = item.key_strindex
         found.append(entry)
+        if into is not None:
+            into[key] = plain(value)
     return found
 
 
-def from_protobuf(message: Any, schema: Message) -> Json:
-    """Canonical form of a protobuf message."""
+def from_protobuf(message: Any, schema: Message, into: Attributes | None = None) -> Json:
+    """Canonical form of a protobuf message; `into` takes its own attributes as plain values."""
     found: Json = {}
     for name, key, convert, is_message in schema_plan(schema):
         value = getattr(message, name)
         if is_message:
             if message.HasField(name):
                 found[key] = convert(value)
+        elif into is not None and key == "attributes":
+            if value:
+                found[key] = attributes_from_protobuf(value, 0, into)
         elif value:
             found[key] = convert(value)
     return found

@@ -12,7 +12,7 @@ from ark_broker.receive import conventions
 from ark_broker.receive.conventions.family import Told
 from ark_broker.receive.fields import as_name, as_text
 from ark_broker.receive.otlp import schema
-from ark_broker.receive.otlp.canonical import Json, plain, plain_attributes
+from ark_broker.receive.otlp.canonical import Attributes, Json, plain
 from ark_broker.receive.otlp.encoding import Decoded, Encoding
 from ark_broker.receive.otlp.records import (
     MAX_RECORDS,
@@ -49,18 +49,17 @@ def decode_logs(body: bytes, encoding: Encoding, *, max_records: int = MAX_RECOR
     # A record has no identity of its own: equal ones in one request are told apart by counting, so that the same
     # request sent again gives the same ids.
     repeats: Counter[bytes] = Counter()
-    for record, origin in Walk(LAYOUT, max_records).records(body, encoding):
+    for record, attributes, origin in Walk(LAYOUT, max_records).records(body, encoding):
         if too_many_attributes(record):
             rejections.add("a log record has too many attributes")
             continue
         content = origin.body(b"logRecord", record)
-        events.append(_event(record, origin, content, repeats[content]))
+        events.append(_event(record, attributes, origin, content, repeats[content]))
         repeats[content] += 1
     return Decoded(events, rejections.count, rejections.message)
 
 
-def _event(record: Json, origin: Origin, content: bytes, repeat: int) -> Event:
-    attributes = plain_attributes(record.get("attributes", ()))
+def _event(record: Json, attributes: Attributes, origin: Origin, content: bytes, repeat: int) -> Event:
     name = record.get("eventName") or str(attributes.get("event.name") or "")
     time = int(record.get("timeUnixNano", 0)) or int(record.get("observedTimeUnixNano", 0))
     trace_id, span_id = record.get("traceId", ""), record.get("spanId", "")

@@ -81,6 +81,10 @@ def make_origin(resource: Json | None, resource_url: str, scope: Json | None, sc
     )
 
 
+#: A record in canonical form, its attributes as plain values, and where it comes from.
+Record = tuple[Json, Attributes, Origin]
+
+
 @dataclass(slots=True)
 class Rejections:
     """Records that were left out, and the first reason."""
@@ -109,7 +113,7 @@ class Walk:
     max_records: int
     _count: int = field(default=0)
 
-    def records(self, body: bytes, encoding: Encoding) -> Iterator[tuple[Json, Origin]]:
+    def records(self, body: bytes, encoding: Encoding) -> Iterator[Record]:
         """Every record, in order. Raises BadInput, or TooLarge where there are too many."""
         if encoding == "protobuf":
             for piece in protobuf_pieces(body):
@@ -123,7 +127,7 @@ class Walk:
         if self._count > self.max_records:
             raise TooLarge(f"more than {self.max_records} records in one request: send smaller batches", "body")
 
-    def _from_protobuf(self, piece: bytes) -> Iterator[tuple[Json, Origin]]:
+    def _from_protobuf(self, piece: bytes) -> Iterator[Record]:
         request = self.layout.request()
         parse_protobuf(request, piece)
         for group in getattr(request, self.layout.resources):
@@ -134,9 +138,10 @@ class Walk:
                 records = getattr(part, self.layout.records)
                 self._add(len(records))
                 for record in records:
-                    yield from_protobuf(record, self.layout.record), origin
+                    attributes: Attributes = {}
+                    yield from_protobuf(record, self.layout.record, attributes), attributes, origin
 
-    def _from_json(self, value: object, *, first: bool) -> Iterator[tuple[Json, Origin]]:
+    def _from_json(self, value: object, *, first: bool) -> Iterator[Record]:
         (resources, resources_alias), (scopes, scopes_alias), (records, records_alias) = self.layout.keys
         if not isinstance(value, dict):
             raise BadInput("must be a JSON object", "body")
@@ -155,7 +160,7 @@ class Walk:
 
     def _group_from_json(
         self, group: object, scope_keys: tuple[str, str], record_keys: tuple[str, str]
-    ) -> Iterator[tuple[Json, Origin]]:
+    ) -> Iterator[Record]:
         if not isinstance(group, dict):
             raise BadInput("must be an object")
         resource = _part(group, "resource", schema.RESOURCE)
@@ -168,7 +173,8 @@ class Walk:
             self._add(len(records))
             for number, record in enumerate(records):
                 try:
-                    yield from_json(record, self.layout.record), origin
+                    found = from_json(record, self.layout.record)
+                    yield found, plain_attributes(found.get("attributes", [])), origin
                 except BadInput as error:
                     raise within(f"{scope_keys[0]}[{at}].{record_keys[0]}[{number}]", error) from None
 

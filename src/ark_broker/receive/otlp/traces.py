@@ -11,7 +11,7 @@ from ark_broker.receive import conventions
 from ark_broker.receive.conventions.family import Told
 from ark_broker.receive.fields import as_name, as_text
 from ark_broker.receive.otlp import schema
-from ark_broker.receive.otlp.canonical import Json, plain_attributes
+from ark_broker.receive.otlp.canonical import Attributes, Json, plain_attributes
 from ark_broker.receive.otlp.encoding import Decoded, Encoding
 from ark_broker.receive.otlp.records import (
     MAX_RECORDS,
@@ -49,7 +49,7 @@ def decode_traces(body: bytes, encoding: Encoding, *, max_records: int = MAX_REC
     rejections = Rejections()
     origin: Origin | None = None
     defaults: dict[str, str] = {}
-    for span, span_origin in Walk(LAYOUT, max_records).records(body, encoding):
+    for span, attributes, span_origin in Walk(LAYOUT, max_records).records(body, encoding):
         if span_origin is not origin:
             origin = span_origin
             defaults = conventions.inherited(origin.resource, origin.scope)
@@ -57,7 +57,7 @@ def decode_traces(body: bytes, encoding: Encoding, *, max_records: int = MAX_REC
         if problem:
             rejections.add(f"span {span.get('name', '')[:100]!r}: {problem}")
         else:
-            events.append(_event(span, origin, defaults))
+            events.append(_event(span, attributes, origin, defaults))
     return Decoded(events, rejections.count, rejections.message)
 
 
@@ -84,11 +84,10 @@ def _is_hex(text: str) -> bool:
     return True
 
 
-def _event(span: Json, origin: Origin, defaults: dict[str, str]) -> Event:
+def _event(span: Json, attributes: Attributes, origin: Origin, defaults: dict[str, str]) -> Event:
     trace_id, span_id, parent = span["traceId"], span["spanId"], span.get("parentSpanId", "")
     name = span.get("name", "")
     start, end = int(span.get("startTimeUnixNano", 0)), int(span.get("endTimeUnixNano", 0))
-    attributes = plain_attributes(span.get("attributes", ()))
     status = span.get("status", {})
     failed = status.get("code") == 2
     event = Event(
