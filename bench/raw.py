@@ -107,4 +107,3 @@ async def bare_commit_seconds(url: str, count: int = 300) -> list[float]:
         return found
     finally:
         await connection.close()
-

@@ -13,10 +13,47 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
-_WORDS = (
-    "the agent reads the weather report for New York and compares it with the forecast of last week before it "
-    "answers that tomorrow will be sunny with a light breeze from the west and 72 degrees Fahrenheit at noon"
-).split()
+_WORDS = [
+    "the",
+    "agent",
+    "reads",
+    "the",
+    "weather",
+    "report",
+    "for",
+    "New",
+    "York",
+    "and",
+    "compares",
+    "it",
+    "with",
+    "the",
+    "forecast",
+    "of",
+    "last",
+    "week",
+    "before",
+    "it",
+    "answers",
+    "that",
+    "tomorrow",
+    "will",
+    "be",
+    "sunny",
+    "with",
+    "a",
+    "light",
+    "breeze",
+    "from",
+    "the",
+    "west",
+    "and",
+    "72",
+    "degrees",
+    "Fahrenheit",
+    "at",
+    "noon",
+]
 
 
 def _text(chance: random.Random, size: int) -> str:
@@ -96,13 +133,16 @@ def _trace(chance: random.Random, spans: int, session: str, now: int) -> Iterato
         last = number == spans - 1
         serial = chance.getrandbits(40)
         if last:
-            name, values = "invoke_agent researcher", {
-                "gen_ai.operation.name": "invoke_agent",
-                "gen_ai.agent.name": "researcher",
-                "query.name": query,
-                "input.value": _text(chance, 500),
-                "output.value": _text(chance, 400),
-            }
+            name, values = (
+                "invoke_agent researcher",
+                {
+                    "gen_ai.operation.name": "invoke_agent",
+                    "gen_ai.agent.name": "researcher",
+                    "query.name": query,
+                    "input.value": _text(chance, 500),
+                    "output.value": _text(chance, 400),
+                },
+            )
         elif number % 3 == 2:
             name, values = "execute_tool web_search", _tool_call(chance, serial)
         else:

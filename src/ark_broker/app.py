@@ -22,7 +22,7 @@ from ark_broker import __version__
 from ark_broker.api import errors, health
 from ark_broker.api.ark.stream import StreamEndpoint
 from ark_broker.api.intake import Intake
-from ark_broker.api.middleware import RequestContext
+from ark_broker.api.middleware import PathSegments, RequestContext
 from ark_broker.api.services import Readiness, Services
 from ark_broker.api.v1 import events, otlp, queries, sessions, traces
 from ark_broker.log import schema
@@ -137,6 +137,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (health.router, events.router, sessions.router, queries.router, traces.router):
         app.include_router(router)
     errors.install(app)
+    app.add_middleware(PathSegments)
     app.add_middleware(RequestContext)
     return app
 

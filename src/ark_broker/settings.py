@@ -243,7 +243,11 @@ class Settings(BaseSettings):
     def database_label(self) -> str:
         """The database as people may see it: without the password."""
         path = self.sqlite_path
-        return f"SQLite in {path}" if path is not None else self._url.render_as_string(hide_password=True)
+        return (
+            f"SQLite in {path}"
+            if path is not None
+            else self._url.set(drivername="postgresql").render_as_string(hide_password=True)
+        )
 
     @property
     def sqlite_path(self) -> Path | None:

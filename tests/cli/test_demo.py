@@ -144,7 +144,8 @@ def test_a_tool_call_and_its_result_are_one_span_told_twice(recorder: Recorder, 
     )
     assert attributes(call)["tool.input"] == "weather NYC"
     assert attributes(result)["tool.output"] == "72F sunny"
-    assert call.start_time_unix_nano >= result.start_time_unix_nano
+    assert call.start_time_unix_nano == result.start_time_unix_nano
+    assert call.end_time_unix_nano < result.end_time_unix_nano
 
 
 def test_a_query_is_one_trace_and_its_lifecycle_is_told_about_the_root(recorder: Recorder, recorder_url: str) -> None:

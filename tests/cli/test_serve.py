@@ -7,7 +7,7 @@ import pytest
 
 from ark_broker.cli.serve import announce, base_url
 from ark_broker.settings import load_settings
-from tests.support.postgres import execute
+from tests.support.postgres import execute, with_database
 from tests.support.process import Broker, StartBroker, free_port, run_command
 
 
@@ -100,6 +100,15 @@ def test_a_database_that_is_away_is_one_line_without_the_password() -> None:
         assert len(result.stderr.splitlines()) == 1
         assert "127.0.0.1" in result.stderr
         assert "hush" not in result.stderr
+
+
+def test_a_database_that_does_not_exist_is_one_line(postgres_url: str) -> None:
+    for command in ("serve", "migrate"):
+        result = run_command(command, database_url=with_database(postgres_url, "nowhere"), log_format="json")
+
+        assert result.returncode == 1
+        assert len(result.stderr.splitlines()) == 1, result.stderr
+        assert "nowhere" in result.stderr
 
 
 def test_a_data_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:

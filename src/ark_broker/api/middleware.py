@@ -10,6 +10,10 @@ from typing import Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ark_broker.api.errors import error_response
+from ark_broker.api.paths import routable
+from ark_broker.model.errors import BadInput
+
 _log = structlog.get_logger("ark_broker.access")
 
 #: Printable ASCII, short: the id is echoed in a header and written to logs.
@@ -50,6 +54,30 @@ class RequestContext:
                     status=status,
                     ms=round((time.perf_counter() - started) * 1000, 2),
                 )
+
+
+class PathSegments:
+    """Names in the paths of `/v1` may have slashes: `%2F` is part of a name, and not the end of a segment."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw = scope.get("raw_path")
+        if scope["type"] == "http" and raw is not None and b"%" in raw and raw.startswith(b"/v1/"):
+            try:
+                scope["path"] = routable(raw)
+            except BadInput as error:
+                response = error_response(
+                    400,
+                    "VALIDATION_ERROR",
+                    str(error),
+                    scope.get("ark_broker.request_id"),
+                    extra={"field": error.field},
+                )
+                await response(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 def _request_id(scope: Scope) -> str:

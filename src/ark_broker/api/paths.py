@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import unquote
 
 import orjson
+from pydantic import AfterValidator, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ark_broker.model.errors import BadInput
 
 MAX_NAME: Final = 256
+
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not have NUL characters")
+    return text
+
+
+#: Text of a query parameter. PostgreSQL takes no NUL, not even to compare with.
+Text = Annotated[str, AfterValidator(_without_nul)]
+#: A name in a query parameter.
+NameText = Annotated[Text, StringConstraints(max_length=MAX_NAME)]
 
 
 def json_response(content: object, status_code: int = 200) -> Response:
@@ -29,8 +42,31 @@ def raw_segments(request: Request) -> list[str]:
         raise BadInput("the path is not UTF-8", "path") from None
 
 
+def routable(raw_path: bytes) -> str:
+    """The path as the router is to see it: decoded, but for a slash (and the percent sign) inside a segment.
+
+    `path_name` decodes what is left. Raises BadInput where it is not UTF-8.
+    """
+    raw = raw_path.partition(b"?")[0].decode("ascii", "replace")
+    try:
+        segments = [unquote(segment, errors="strict") for segment in raw.split("/")]
+    except UnicodeDecodeError:
+        raise BadInput("is not UTF-8", "path") from None
+    return "/".join(segment.replace("%", "%25").replace("/", "%2F") for segment in segments)
+
+
+def path_name(segment: str, field: str) -> str:
+    """The name to look up, in a segment of a `routable` path. Raises BadInput for one that the log cannot hold."""
+    name = unquote(segment)
+    if not name or len(name) > MAX_NAME:
+        raise BadInput(f"must have 1 to {MAX_NAME} characters", field)
+    if "\x00" in name:
+        raise BadInput("must not have NUL characters", field)
+    return name
+
+
 def checked_name(name: str, field: str) -> str:
-    """A name as the log can hold it. Raises BadInput."""
+    """A name that a new thing may be given. Raises BadInput."""
     if not name or len(name) > MAX_NAME:
         raise BadInput(f"must have 1 to {MAX_NAME} characters", field)
     if "\x00" in name or not name.isprintable():

@@ -177,9 +177,12 @@ def _weather(names: Names, stage: Stage) -> None:
         "mcp.session.id": names.mcp_session,
     }
     called = time.time_ns()
-    stage.span('tool.call   web_search("weather NYC")', "tool.call", tool, {**mcp, "tool.input": "weather NYC"})
-    # The same span again, under another name, now that it has a result.
-    stage.span('tool.result "72F sunny"', "tool.result", tool, {**mcp, "tool.output": "72F sunny"}, start=called)
+    for line, name, content in (
+        ('tool.call   web_search("weather NYC")', "tool.call", {"tool.input": "weather NYC"}),
+        # The same span again, under another name, now that it has a result.
+        ('tool.result "72F sunny"', "tool.result", {"tool.output": "72F sunny"}),
+    ):
+        stage.span(line, name, tool, {**mcp, **content}, start=called)
     stage.span("query.completed (1.2 s)", "query.completed", root, {"duration.ms": 1200})
     stage.producer.complete(query)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -70,7 +72,7 @@ def announce(settings: Settings) -> str:
     return f"""\
 Ark Broker {__version__} on {url} · {settings.database_label}
 
-  see something move    ark-broker demo{_demo_option(url)}
+  see something move    {_program()} demo{_demo_option(url)}
   watch                 curl -N {url}/v1/stream
   send OpenTelemetry    {_otel_hint(settings, url)}
   API                   {url}/docs
@@ -83,6 +85,12 @@ def base_url(settings: Settings) -> str:
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
     return f"http://{host}:{settings.port}"
+
+
+def _program() -> str:
+    """How this program is called here: after `make run` it is not on the PATH."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == "ark-broker" and which("ark-broker") is None else "ark-broker"
 
 
 def _demo_option(url: str) -> str:

@@ -10,6 +10,7 @@ until that event is alone, and it is the only one refused.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -33,6 +34,11 @@ _Result = TypeVar("_Result")
 
 #: Memory that an Event takes beside its body, roughly.
 EVENT_OVERHEAD: Final = 700
+
+
+#: Seconds to wait before trying again, by how long the database has been away.
+_RETRY_AFTER_FIRST: Final = 1
+_RETRY_AFTER_LONGEST: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,7 @@ class Writer:
         self._work = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
+        self._failing_since: float | None = None
         self.queued_bytes = 0
         self.stats = WriterStats()
 
@@ -232,13 +239,29 @@ class Writer:
                 _log.exception("commit failed", events=len(items))
             else:
                 _log.warning("database unavailable", error=_first_line(error), events=len(items))
-            refusal = LogUnavailable("the database did not commit; nothing was lost that was acknowledged")
+            refusal = LogUnavailable(
+                "the database did not commit; nothing was lost that was acknowledged", self._retry_after()
+            )
             for request in requests:
                 request.fail(refusal)
         finally:
             for request in requests:
                 self.queued_bytes -= request.size
                 request.finish()
+
+    def _retry_after(self) -> int:
+        """Seconds until the next try is worth it.
+
+        OpenTelemetry's SDKs try a batch six times within ten seconds, and then drop it. So a longer outage asks for
+        longer pauses, lest they spend their tries too soon, yet never for one that their ten seconds cannot hold twice.
+        """
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        away = now - self._failing_since
+        if away < 1:
+            return _RETRY_AFTER_FIRST
+        return min(_RETRY_AFTER_LONGEST, max(2, math.ceil(away / 2)))
 
     async def _store(self, items: Sequence[_Item]) -> None:
         """Commit the items; where one of them cannot be stored, all but that one."""
@@ -302,6 +325,7 @@ class Writer:
         except BaseException:
             self._memory.forget()
             raise
+        self._failing_since = None
         commit = Commit(transaction.prior, transaction.head, stored, adopted)
         self.stats.commits += 1
         self.stats.last_commit_seconds = time.perf_counter() - started

@@ -30,7 +30,7 @@ _TOTALS: Final = frozenset({AGENT_STARTED, AGENT_COMPLETED, AGENT_FAILED}) | fro
     {QUERY_STARTED, QUERY_WAITING, QUERY_RESUMED, QUERY_COMPLETED, QUERY_FAILED, QUERY_CANCELED}
 )
 _NANO: Final = 1_000_000_000
-#: Dollars. Who reports more for one event reports nonsense.
+#: Dollars. Who reports more for one event, or less than nothing, reports nonsense.
 _MOST: Final = 1e9
 
 #: (tool calls, input tokens, output tokens, billionths of a dollar): by how much what is to show has changed.
@@ -87,8 +87,14 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
         return NO_CHANGE
 
     def _count_figures(self, event: Event) -> Change:
-        before = self.shown
         given, produced, nano = event.input_tokens or 0, event.output_tokens or 0, _nano_dollars(event)
+        if event.type == LLM_REQUEST and self.request_input and self.request_output and self.nano_cost:
+            # Not the first one: no other figure is shown any more.
+            self.request_input += given
+            self.request_output += produced
+            self.nano_cost += nano
+            return (0, given, produced, nano)
+        before = self.shown
         self._count_call(event.type)
         if event.type == LLM_USAGE:
             self.usage_input += given
@@ -123,4 +129,4 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
 
 def _nano_dollars(event: Event) -> int:
     cost = event.cost
-    return 0 if cost is None or not -_MOST <= cost <= _MOST else round(cost * _NANO)
+    return 0 if cost is None or not 0 <= cost <= _MOST else round(cost * _NANO)

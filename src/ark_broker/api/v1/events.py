@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from ark_broker.api.encode import page_json
-from ark_broker.api.paths import json_response
+from ark_broker.api.paths import NameText, json_response
 from ark_broker.api.services import Deps
 from ark_broker.api.sse import LiveStream, hello, where_to_start
 from ark_broker.api.v1.frames import event_format
@@ -24,7 +24,7 @@ router = APIRouter(tags=["events"])
 After = Annotated[int, Query(ge=0, le=2**63 - 1, description="Position after which to read.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most items on the page.")]
 Types = Annotated[
-    list[str] | None,
+    list[NameText] | None,
     Query(alias="type", max_length=50, description="Only events of this type; may be given several times."),
 ]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from ark_broker.api.paths import checked_name, json_response
+from ark_broker.api.paths import json_response, path_name
 from ark_broker.api.services import Deps, Services
 from ark_broker.api.sse import DONE, KEEP_ALIVE, LiveStream, hello, where_to_start
 from ark_broker.api.v1.frames import belongs, consumer_format
@@ -37,7 +37,6 @@ async def resolve(
 
     Raises Conflict with the candidates where the name stands for several, NotFound where for none.
     """
-    checked_name(name_or_uid, "query")
     found = await services.reader.find_queries(name_or_uid, namespace, session_id)
     by_uid = [row for row in found if row[0].uid == name_or_uid]
     candidates = by_uid or found
@@ -60,6 +59,7 @@ async def resolve(
     responses={409: {"description": "Several queries have that name"}},
 )
 async def get_query(query: str, services: Deps, namespace: Name = None, session: Name = None) -> Response:
+    query = path_name(query, "query")
     found = await resolve(services, query, namespace, session)
     name, session_id = (query, None) if found is None else (found[0].name, found[0].session_id)
     builder = ViewBuilder(session_id or "", describe)
@@ -99,6 +99,7 @@ async def stream_query(
     session: Name = None,
     events: Annotated[bool, Query(description="Whether to write events between the chunks.")] = True,
 ) -> Response:
+    query = path_name(query, "query")
     try:
         found = await resolve(services, query, namespace, session)
     except NotFound:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, BackgroundTasks, Query, Request
 from starlette.responses import Response
 
 from ark_broker.api.encode import page_json
-from ark_broker.api.paths import checked_name, json_response
+from ark_broker.api.paths import NameText, Text, json_response, path_name
 from ark_broker.api.services import Deps, Services
 from ark_broker.api.sse import LiveStream, hello, where_to_start
 from ark_broker.api.v1.events import After, Limit, Types
@@ -49,7 +49,7 @@ _VIEW_EXAMPLE = {
     },
 }
 
-Name = Annotated[str | None, Query(max_length=256)]
+Name = Annotated[NameText | None, Query()]
 
 
 @router.get(
@@ -69,13 +69,10 @@ async def list_sessions(
     query: Name = None,
     since: Annotated[datetime | None, Query(description="Last activity at or after; RFC 3339.")] = None,
     until: Annotated[datetime | None, Query(description="Last activity before; RFC 3339.")] = None,
-    q: Annotated[str | None, Query(max_length=200, description="Free text over names.")] = None,
+    q: Annotated[Text | None, Query(max_length=200, description="Free text over names.")] = None,
     limit: Limit = 50,
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
 ) -> Response:
-    for name, value in (("namespace", namespace), ("agent", agent), ("query", query), ("q", q)):
-        if value is not None and "\x00" in value:
-            raise BadInput("must not have NUL characters", name)
     conditions = SessionFilter(status, namespace, agent, query, _ns(since), _ns(until), q)
     # Read before the list: whoever streams from here on misses nothing that the list does not show.
     head = await services.reader.head()
@@ -113,12 +110,11 @@ async def stream_sessions(request: Request, services: Deps) -> Response:
     responses={200: {"content": {"application/json": {"example": _VIEW_EXAMPLE}}}},
 )
 async def get_session(session_id: str, services: Deps) -> Response:
-    return Response(await session_view(services, session_id), media_type="application/json")
+    return Response(await session_view(services, path_name(session_id, "session_id")), media_type="application/json")
 
 
 async def session_view(services: Services, session_id: str) -> bytes:
     """The view of `GET /v1/sessions/{id}`, encoded. Raises NotFound."""
-    checked_name(session_id, "session_id")
     reader = services.reader
     builder = ViewBuilder(session_id, describe)
     gone_at = await reader.gone_at(session_id)
@@ -149,7 +145,7 @@ async def session_events(
     types: Types = None,
     query: Name = None,
 ) -> Response:
-    checked_name(session_id, "session_id")
+    session_id = path_name(session_id, "session_id")
     gone_at = await services.reader.gone_at(session_id)
     async with services.reader.snapshot() as connection:
         head = await services.reader.head(connection)
@@ -176,7 +172,7 @@ async def session_events(
     responses=_SSE,
 )
 async def stream_session(request: Request, session_id: str, services: Deps, types: Types = None) -> Response:
-    checked_name(session_id, "session_id")
+    session_id = path_name(session_id, "session_id")
     head = await services.reader.head()
     start = where_to_start(request, head, gone_at=await services.reader.gone_at(session_id))
     scope = Scope("session", session_id)
@@ -190,7 +186,7 @@ async def stream_session(request: Request, session_id: str, services: Deps, type
     description="It is gone from every view at once; a `session.deleted` event stays in the log.",
 )
 async def delete_session(session_id: str, services: Deps, background: BackgroundTasks) -> Response:
-    checked_name(session_id, "session_id")
+    session_id = path_name(session_id, "session_id")
     commit = await services.writer.delete_session(session_id)
     background.add_task(services.maintenance.remove_session_rows, session_id, commit.head)
     response = json_response({"id": session_id, "deleted": True, "seq": commit.head})
