@@ -47,11 +47,11 @@ class Outcome:
 async def generate(url: str, *, seconds: float, connections: int, spans: int = 100, seed: int = 1) -> Outcome:
     """Send batches over `connections` connections for `seconds`, each waiting for its answer before the next."""
     outcome = Outcome()
-    stop = time.perf_counter() + seconds
+    # Made once, before the clock starts: every batch that is sent gets new ids anyway.
+    templates = Batches(spans, seed=seed)
     started = time.perf_counter()
-    await asyncio.gather(
-        *(_connection(url, Batches(spans, seed=seed * 1000 + n), stop, outcome) for n in range(connections))
-    )
+    stop = started + seconds
+    await asyncio.gather(*(_connection(url, templates, stop, outcome) for _ in range(connections)))
     outcome.seconds = time.perf_counter() - started
     return outcome
 

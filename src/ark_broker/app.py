@@ -219,14 +219,15 @@ def run(settings: Settings) -> int:
         listener = _config(settings, "").bind_socket()
         return supervise(settings.workers, partial(_worker, settings), listener)
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 1
+        return 1 if stop.code else 0
 
 
 async def _preflight(settings: Settings) -> None:
     """Find out before a socket is open that the database is not there, or not up to date."""
-    if settings.sqlite_path is not None:
-        return
     database = open_from(settings)
+    if settings.sqlite_path is not None:
+        await database.close()
+        return
     try:
         await schema.check(database)
     finally:

@@ -60,7 +60,9 @@ class _Supervisor:
         lived = time.monotonic() - self._started.pop(process)
         process.join()
         if self._stopping:
-            self._code = self._code or abs(process.exitcode or 0)
+            # One that was still starting when it was told to stop dies of the signal: that is what it was told.
+            if process.exitcode not in (0, -signal.SIGTERM):
+                self._code = self._code or 1
         elif lived < _SETTLED_SECONDS and process.exitcode:
             _log.error("a worker could not start; stopping", exit_code=process.exitcode)
             self._code = 1

@@ -97,7 +97,7 @@ async def test_types_leave_the_others_out(api: Api, path: str) -> None:
 
 
 STREAMS = ["/v1/sessions/s1/stream", "/v1/events/stream", "/v1/queries/q1/stream", "/v1/stream"]
-GARBAGE = ["", "x", "-1", "1.5", "1e3", " 1", "٣", "0x10", "1" * 20, "9" * 10_000, "a:b", "1:"]
+GARBAGE = ["", "x", "-1", "1.5", "1e3", " 1", "٣", "0x10", "1" * 20, "9" * 10_000, "1" * 10_000 + ":1", "a:b", "1:"]
 
 
 @pytest.mark.parametrize("path", STREAMS)
@@ -106,8 +106,8 @@ async def test_a_cursor_that_is_none_is_refused(api: Api, path: str) -> None:
 
     for cursor in GARBAGE:
         for request in ({"params": {"after": cursor}}, {"headers": {"Last-Event-ID": cursor.encode()}}):
-            if cursor == "" and "headers" in request:
-                continue  # what a browser sends that has seen no id yet
+            if "headers" in request and cursor in ("", " 1"):
+                continue  # a header without a value is what a browser sends that has seen no id; spaces do not count
             error = await api.error(path, 400, **request)
             assert error["field"] == "after", cursor
     assert (await api.error(path, 400, params={"from": "yesterday"}))["field"] == "from"

@@ -96,7 +96,9 @@ async def test_one_span_under_several_names_is_shown_under_each(api: Api) -> Non
 
 async def test_other_events_hang_under_the_span_they_name(api: Api) -> None:
     await api.spans(*spans((1, 0), (2, 1)))
-    await api.events({"type": "note", "traceId": TRACE, "spanId": span_id(2).hex()}, {"type": "loose", "traceId": TRACE})
+    await api.events(
+        {"type": "note", "traceId": TRACE, "spanId": span_id(2).hex()}, {"type": "loose", "traceId": TRACE}
+    )
 
     assert await tree(api) == ["n1", ["n2", ["note"]], "loose"]
 

@@ -17,7 +17,6 @@ from tests.support.process import StartBroker
 from tests.support.sdk import Agent
 from tests.support.stored import assert_intact, query, stored_spans
 from tests.support.streams import following
-from tests.support.waiting import until
 
 MIB = 2**20
 
@@ -37,9 +36,9 @@ async def test_everything_exported_arrives_once_though_postgres_restarts(
         for _ in range(2):
             await sent.until(len(sent.acknowledged) + 500)
             memory = process.memory_info().rss
-            refused = len(sent.refusals)
+            enough = len(sent.refusals) + 40
             await asyncio.to_thread(end, own_postgres)
-            await until(lambda: _more(sent.refusals, refused + 40), what="requests to be refused")
+            await sent.until_refused(enough)
             assert process.memory_info().rss < memory + 50 * MIB
             await asyncio.to_thread(own_postgres.start)
         await sent.until(len(sent.acknowledged) + 500)
@@ -63,11 +62,12 @@ async def test_a_commit_that_comes_after_its_answer_is_stored_once(
     broker = start_broker(url, ack_timeout_seconds=0.5)
     async with load(broker.port) as sent:
         await sent.until(200)
-        refused = len(sent.refusals)
         # Not gone, only silent: the connections stay, and what was sent to them is done later.
-        backends = await query(url, "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+        backends = await query(
+            url, "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
         with stopped(int(pid) for (pid,) in backends):
-            await until(lambda: _more(sent.refusals, refused + 8), what="requests to be refused")
+            await sent.until_refused(len(sent.refusals) + 8)
         await sent.until(len(sent.acknowledged) + 500)
     stored = await stored_spans(url)
 
@@ -88,7 +88,3 @@ def stopped(pids: Iterable[int]) -> Iterator[None]:
     finally:
         for pid in halted:
             os.kill(pid, signal.SIGCONT)
-
-
-async def _more(refusals: list[object], count: int) -> bool:
-    return len(refusals) >= count

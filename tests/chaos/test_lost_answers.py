@@ -42,23 +42,25 @@ async def test_a_producer_that_loses_the_answer_stores_nothing_twice(broker: Bro
 async def test_a_commit_whose_answer_is_lost_is_not_repeated(start_broker: StartBroker, postgres_url: str) -> None:
     async with lossy_proxy(postgres_url) as (proxy, url):
         broker = await asyncio.to_thread(start_broker, url)
-        async with following(f"{broker.url}/v1/sessions/session-000/stream") as reader, load(broker.port) as sent:
-            await sent.until(100)
-            proxy.lose_every = 4
+        async with following(f"{broker.url}/v1/sessions/session-000/stream") as reader:
+            async with load(broker.port) as sent:
+                await sent.until(100)
+                proxy.lose_every = 4
 
-            async def often() -> bool:
-                return proxy.lost >= 15
+                async def often() -> bool:
+                    return proxy.lost >= 15
 
-            await until(often, timeout=60, what="answers to be lost")
-            proxy.lose_every = 0
-            await sent.until(len(sent.acknowledged) + 200)
-        stored = await stored_spans(postgres_url)
-        assert sent.statuses[503] >= proxy.lost
-        assert set(sent.statuses) == {200, 503}
-        assert sent.acknowledged == stored.keys()
-        assert max(stored.values()) == 1
-        await assert_intact(postgres_url)
-        expected = await session_positions(postgres_url, "session-000")
-        await reader.until(lambda seen: len(seen.positions) >= len(expected))
-        assert reader.positions == expected
+                await until(often, timeout=60, what="answers to be lost")
+                proxy.lose_every = 0
+                await sent.until(len(sent.acknowledged) + 200)
+            expected = await session_positions(postgres_url, "session-000")
+            await reader.until(lambda seen: len(seen.positions) >= len(expected))
         await asyncio.to_thread(broker.terminate)
+
+    stored = await stored_spans(postgres_url)
+    assert reader.positions == expected
+    assert sent.statuses[503] >= proxy.lost
+    assert set(sent.statuses) == {200, 503}
+    assert sent.acknowledged == stored.keys()
+    assert max(stored.values()) == 1
+    await assert_intact(postgres_url)

@@ -64,8 +64,10 @@ class Api:
 
     async def error(self, path: str, status: int, method: str = "GET", **request: Any) -> dict[str, Any]:
         """The `error` object of an answer with this status, in the house's shape."""
-        response = await self.http.request(method, path, **request)
-        assert response.status_code == status, response.text
+        async with self.http.stream(method, path, **request) as response:
+            # Not read before it is known to be an error: a live stream would have no end.
+            assert response.status_code == status, response
+            await response.aread()
         assert response.headers["content-type"] == "application/json"
         body = response.json()
         assert set(body) == {"error"}

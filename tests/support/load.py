@@ -101,6 +101,14 @@ class Load:
 
         await until(enough, timeout=60, what=f"{count} spans to be acknowledged")
 
+    async def until_refused(self, count: int) -> None:
+        """Wait until `count` requests were refused, since the beginning."""
+
+        async def enough() -> bool:
+            return len(self.refusals) >= count
+
+        await until(enough, timeout=60, what=f"{count} requests to be refused")
+
     async def post_until_acknowledged(self, connection: Connection, body: bytes) -> None:
         """What every OTLP exporter does: send the same bytes again until they are taken."""
         keys = span_keys(body)

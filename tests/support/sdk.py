@@ -55,9 +55,11 @@ class Agent:
         with tracer_provider(self._url) as provider:
             tracer = provider.get_tracer("agent")
             while not self._stop.wait(0.01):
-                with tracer.start_as_current_span("invoke_agent", attributes={"session.id": self._session}) as span:
-                    with tracer.start_as_current_span("chat") as child:
-                        pass
-                for ended in (span, child):
+                with (
+                    tracer.start_as_current_span("invoke_agent", attributes={"session.id": self._session}) as parent,
+                    tracer.start_as_current_span("chat") as child,
+                ):
+                    child.set_attribute("gen_ai.operation.name", "chat")
+                for ended in (parent, child):
                     context = ended.get_span_context()
                     self.made.add(context.trace_id.to_bytes(16, "big") + context.span_id.to_bytes(8, "big"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -24,6 +24,8 @@ class StreamReader:
         self.hellos: list[dict[str, Any]] = []
         #: True once the broker ended the stream.
         self.ended = False
+        #: Why the last connection broke.
+        self.error: BaseException | None = None
 
     @property
     def positions(self) -> list[int]:
@@ -47,10 +49,18 @@ class StreamReader:
     async def read(
         self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        """One connection, until the broker ends it. Raises httpx.TransportError where it breaks."""
+        """One connection, until the broker ends it. Raises httpx.HTTPError where it breaks or is refused."""
+        try:
+            await self._read(url, params or {}, headers or {})
+        except httpx.HTTPError as error:
+            self.error = error
+            raise
+        self.ended = True
+
+    async def _read(self, url: str, params: Mapping[str, str], headers: Mapping[str, str]) -> None:
         async with (
             httpx.AsyncClient(timeout=_TIMEOUT) as client,
-            aconnect_sse(client, "GET", url, params=dict(params or {}), headers=dict(headers or {})) as source,
+            aconnect_sse(client, "GET", url, params=dict(params), headers=dict(headers)) as source,
         ):
             source.response.raise_for_status()
             async for frame in source.aiter_sse():
@@ -58,15 +68,16 @@ class StreamReader:
                     self.hellos.append(json.loads(frame.data))
                 else:
                     self.frames.append(frame)
-        self.ended = True
 
     async def until(self, check: Callable[[StreamReader], object], *, seconds: float = 30, what: str = "") -> None:
         """Wait for `check(self)` to be true."""
 
         async def checked() -> object:
-            return check(self)
+            done = check(self)
+            assert done or self.error is None, f"the stream broke: {self.error!r}"
+            return done
 
-        await until(checked, timeout=seconds, what=what or f"a reader with {len(self.frames)} frames to see more")
+        await until(checked, timeout=seconds, what=what or "a reader to see more")
 
 
 @asynccontextmanager
@@ -84,3 +95,24 @@ async def following(url: str, **params: str) -> AsyncIterator[StreamReader]:
     error = results[0]
     if isinstance(error, Exception):
         raise error
+
+
+@asynccontextmanager
+async def resuming(url: str) -> AsyncIterator[StreamReader]:
+    """As a browser's EventSource: comes back with `Last-Event-ID` whenever the stream ends or breaks."""
+    reader = StreamReader()
+
+    async def read_again_and_again() -> None:
+        while True:
+            with suppress(httpx.HTTPError):
+                await reader.read(url, headers={"Last-Event-ID": reader.cursor})
+            reader.error = None
+            await asyncio.sleep(0.05)
+
+    task = asyncio.create_task(read_again_and_again())
+    try:
+        await reader.until(lambda seen: seen.hellos, what=f"a greeting from {url}")
+        yield reader
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

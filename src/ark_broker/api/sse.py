@@ -29,6 +29,7 @@ _RETRY_MS: Final = 1_000
 #: After a shutdown readers come back over this many milliseconds, not all at once.
 _RETRY_SPREAD_MS: Final = 3_000
 _MAX_CURSOR_DIGITS: Final = 19
+_MAX_LOG_ID: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ def where_to_start(request: Request, head: Head, *, gone_at: int = 0, default: s
     end) starts from the beginning: the reader has seen nothing of this one.
     """
     query = request.query_params
-    cursor = request.headers.get("last-event-id") or query.get("after") or query.get("last_event_id")
+    # An EventSource that has seen no id yet may send the header empty; an empty parameter is a mistake.
+    cursor = request.headers.get("last-event-id") or query.get("after", query.get("last_event_id"))
     log_id = query.get("log")
     if cursor is None:
         origin = query.get("from", default)
@@ -85,7 +87,7 @@ def where_to_start(request: Request, head: Head, *, gone_at: int = 0, default: s
     own, separator, digits = cursor.rpartition(":")
     if separator:
         log_id = own
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAX_CURSOR_DIGITS):
+    if len(own) > _MAX_LOG_ID or not (digits.isascii() and digits.isdigit() and len(digits) <= _MAX_CURSOR_DIGITS):
         raise BadInput("must be a position: the `id:` of a frame", "after")
     after = int(digits)
     if log_id is not None and log_id != head.log_id:

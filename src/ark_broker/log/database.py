@@ -204,9 +204,14 @@ def open_database(
     return Database(
         url=url,
         dialect=PostgresDialect(),
-        writer=create_async_engine(url, pool_size=1, max_overflow=1, connect_args=connect_args),
+        writer=create_async_engine(url, pool_size=1, max_overflow=1, hide_parameters=True, connect_args=connect_args),
         reader=create_async_engine(
-            url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, connect_args=connect_args
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args=connect_args,
         ),
     )
 
@@ -214,8 +219,9 @@ def open_database(
 def _open_sqlite(url: str, pool_size: int, synchronous: str) -> Database:
     # SQLAlchemy's own BEGIN is deferred: a second process could then make an upgrade to a write lock
     # fail at once. BEGIN IMMEDIATE waits its turn (busy_timeout) instead.
-    writer = create_async_engine(url, pool_size=1, max_overflow=0)
-    reader = create_async_engine(url, pool_size=pool_size, max_overflow=0)
+    # Bodies are parameters: they must not get into errors, and so into logs.
+    writer = create_async_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
+    reader = create_async_engine(url, pool_size=pool_size, max_overflow=0, hide_parameters=True)
     for engine, begin in ((writer, "BEGIN IMMEDIATE"), (reader, "BEGIN")):
         _configure_sqlite(engine, begin, synchronous)
     return Database(url=url, dialect=SqliteDialect(), writer=writer, reader=reader)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from ark_broker.log.database import Database
 from ark_broker.model.errors import ArkBrokerError
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+#: The revision that this version of the broker works with: the newest in `alembic/versions`. Stated here, so that a
+#: start that has nothing to migrate need not load alembic, which takes longer than all the rest of it.
+LATEST: Final = "0001"
 #: Any number will do, as long as every version of the broker uses the same one.
 _MIGRATION_LOCK: Final = 4_318_000_001
 
@@ -22,7 +24,10 @@ class SchemaOutdated(ArkBrokerError):  # noqa: N818
     """The database's schema is not the one that this version of the broker works with."""
 
 
-def _config() -> Config:
+def migrations() -> Config:
+    """alembic's configuration: the migrations shipped in the wheel, or those of the checkout."""
+    from alembic.config import Config  # noqa: PLC0415 - see LATEST
+
     package = Path(__file__).parents[1]
     shipped = package / "_alembic"
     config = Config()
@@ -30,16 +35,11 @@ def _config() -> Config:
     return config
 
 
-def latest_revision() -> str:
-    """The revision that this version of the broker needs."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    if revision is None:
-        raise ArkBrokerError("no migrations are installed beside the package")
-    return revision
-
-
 def _current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    return found
 
 
 async def current_revision(database: Database) -> str | None:
@@ -59,10 +59,13 @@ async def migrate(database: Database) -> tuple[str | None, str]:
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
         before = _current(connection)
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        return before, latest_revision()
+        if before != LATEST:
+            from alembic import command  # noqa: PLC0415 - see LATEST
+
+            config = migrations()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        return before, LATEST
 
     async with database.writer.begin() as connection:
         return await connection.run_sync(upgrade)
@@ -70,14 +73,13 @@ async def migrate(database: Database) -> tuple[str | None, str]:
 
 async def check(database: Database) -> None:
     """Raise SchemaOutdated where `migrate` is needed, or where a newer broker has migrated already."""
-    current, latest = await current_revision(database), latest_revision()
-    if current == latest:
+    current = await current_revision(database)
+    if current == LATEST:
         return
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if current is not None and current not in known:
+    if current is not None and current > LATEST:
         raise SchemaOutdated(
-            f"the database's schema ({current}) is newer than this ark-broker ({latest}): upgrade the broker"
+            f"the database's schema ({current}) is newer than this ark-broker ({LATEST}): upgrade the broker"
         )
     raise SchemaOutdated(
-        f"the database's schema is {current or 'empty'}, this ark-broker needs {latest}: run `ark-broker migrate`"
+        f"the database's schema is {current or 'empty'}, this ark-broker needs {LATEST}: run `ark-broker migrate`"
     )

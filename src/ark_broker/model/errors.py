@@ -1,13 +1,13 @@
 """The exception tree.
 
-    ArkBrokerError
-    ├── BadInput             the request is wrong, and will be wrong again        400
-    │   ├── TooLarge         … because a limit was passed                         413
-    │   └── UnsupportedMedia … because nobody here reads that type or encoding    415
-    ├── Overloaded           no room right now; the same request may pass later   503 + Retry-After
-    │   └── LogUnavailable   … because the database does not take commits
-    ├── NotFound                                                                  404
-    └── Conflict             the name stands for several things                   409
+ArkBrokerError
+├── BadInput             the request is wrong, and will be wrong again        400
+│   ├── TooLarge         … because a limit was passed                         413
+│   └── UnsupportedMedia … because nobody here reads that type or encoding    415
+├── Overloaded           no room right now; the same request may pass later   503 + Retry-After
+│   └── LogUnavailable   … because the database does not take commits
+├── NotFound                                                                  404
+└── Conflict             the name stands for several things                   409
 """
 
 from __future__ import annotations

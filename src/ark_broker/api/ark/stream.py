@@ -23,7 +23,7 @@ from ark_broker.model.vocabulary import LLM_ERROR, STREAM_COMPLETED
 
 #: What a reader of an unknown query may ask to wait, in seconds, at most.
 _LONGEST_WAIT: Final = 300
-_WHOLE_NUMBER: Final = re.compile(r"\d{1,9}")
+_WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 
 class StreamEndpoint:
