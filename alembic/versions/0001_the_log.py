@@ -71,6 +71,25 @@ def upgrade() -> None:
     op.create_index("events_session_adopted", "events", ["session_seq"], **partial("session_seq != seq"))
     op.create_index("events_query_adopted", "events", ["query_seq"], **partial("query_seq != seq"))
 
+    op.create_index("events_completed", "events", ["seq"], **partial("type = 'stream.completed'"))
+
+    op.create_table(
+        "packs",
+        sa.Column("first_seq", POSITION, primary_key=True, autoincrement=False),
+        sa.Column("last_seq", sa.BigInteger, nullable=False),
+        sa.Column("session_id", sa.Text, nullable=False),
+        sa.Column("first_session_seq", sa.BigInteger, nullable=False),
+        sa.Column("last_session_seq", sa.BigInteger, nullable=False),
+        sa.Column("query", sa.Text, nullable=False),
+        sa.Column("first_query_seq", sa.BigInteger, nullable=False),
+        sa.Column("last_query_seq", sa.BigInteger, nullable=False),
+        sa.Column("events", sa.Integer, nullable=False),
+        sa.Column("data", sa.LargeBinary, nullable=False),
+    )
+    op.create_index("packs_last", "packs", ["last_seq"])
+    op.create_index("packs_session", "packs", ["session_id", "last_session_seq"])
+    op.create_index("packs_query", "packs", ["query", "last_query_seq"])
+
     op.create_table(
         "links",
         sa.Column("key", sa.Text, primary_key=True),
@@ -113,5 +132,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("queries", "sessions", "links", "events", "log_head"):
+    for table in ("queries", "sessions", "links", "packs", "events", "log_head"):
         op.drop_table(table)

@@ -74,6 +74,7 @@ def build(settings: Settings, database: Database) -> tuple[Services, Listener]:
         database,
         writer,
         trace_quiet_seconds=settings.trace_quiet_seconds,
+        pack_after_seconds=settings.pack_after_seconds,
         retention_seconds={str(kind): age for kind, age in settings.retention.items()},
     )
     listener = Listener(database, reader, tail.heard, poll_seconds=settings.poll_seconds)

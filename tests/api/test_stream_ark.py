@@ -34,7 +34,7 @@ async def kinds(api: Api) -> list[str]:
     return [event["type"] for event in (await api.get("/v1/events"))["items"]]
 
 
-# -- chunks in ----------------------------------------------------------------------------------------------------------
+# -- chunks in ---------------------------------------------------------------------------------------------------------
 
 
 async def test_lines_are_counted_and_kept_as_they_came(each_api: Api) -> None:
@@ -167,7 +167,7 @@ async def test_wrong_names_paths_and_methods(api: Api) -> None:
     assert (await api.error("/stream/q1/other", 404, method="POST"))["code"] == "NOT_FOUND"
 
 
-# -- completion ---------------------------------------------------------------------------------------------------------
+# -- completion --------------------------------------------------------------------------------------------------------
 
 
 async def test_completion_is_said_once(each_api: Api) -> None:
@@ -203,7 +203,7 @@ async def test_a_stream_goes_on_after_an_approval(each_api: Api) -> None:
     assert await replay(api, "q1") == [HELLO, WORLD, "[DONE]"]
 
 
-# -- chunks out ---------------------------------------------------------------------------------------------------------
+# -- chunks out --------------------------------------------------------------------------------------------------------
 
 
 async def test_a_reader_sees_only_what_comes_unless_it_asks(each_api: Api) -> None:

@@ -39,9 +39,7 @@ def stream_of(broker: Broker) -> str:
     return f"{broker.url}/v1/sessions/{SESSION}/stream"
 
 
-async def test_readers_miss_nothing_though_listen_connections_die(
-    start_broker: StartBroker, postgres_url: str
-) -> None:
+async def test_readers_miss_nothing_though_listen_connections_die(start_broker: StartBroker, postgres_url: str) -> None:
     # So slow a poll would not help in time: only the healing itself does.
     brokers = [start_broker(postgres_url, poll_seconds=120) for _ in range(2)]
     killed = 0

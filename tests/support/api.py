@@ -28,6 +28,12 @@ class Api:
 
     http: httpx.AsyncClient
     services: Services
+    #: What the broker has logged.
+    logs: list[structlog.types.EventDict]
+
+    def errors(self) -> list[structlog.types.EventDict]:
+        """What it has logged as an error: bugs. At the end there must be none."""
+        return [entry for entry in self.logs if entry["log_level"] in ("error", "critical")]
 
     async def spans(self, *spans: dict[str, Any]) -> None:
         """Send spans and wait until they are stored."""
@@ -90,13 +96,16 @@ StartApi = Callable[..., AbstractAsyncContextManager[Api]]
 async def serve(database_url: str, **settings: Any) -> AsyncIterator[Api]:
     """A broker on that database, migrated. Fails at the end where it has logged an error."""
     with structlog.testing.capture_logs() as logs:
-        async with _serving(database_url, settings) as api:
+        async with _serving(database_url, settings, logs) as api:
             yield api
-    assert [entry for entry in logs if entry["log_level"] in ("error", "critical")] == []
+    errors = api.errors()
+    assert not errors, errors
 
 
 @asynccontextmanager
-async def _serving(database_url: str, settings: dict[str, Any]) -> AsyncIterator[Api]:
+async def _serving(
+    database_url: str, settings: dict[str, Any], logs: list[structlog.types.EventDict]
+) -> AsyncIterator[Api]:
     loaded = load_settings({"database_url": database_url, **settings})
     await asyncio.to_thread(migrate, loaded)
     app = create_app(loaded)
@@ -114,7 +123,7 @@ async def _serving(database_url: str, settings: dict[str, Any]) -> AsyncIterator
 
         await until(started)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
-            yield Api(http, app.state.services)
+            yield Api(http, app.state.services, logs)
         app.state.services.tail.finish_followers()
         server.should_exit = True
         await running

@@ -127,10 +127,10 @@ class Load:
                 self.refusals.append(answer)
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def run(self, port: int, seed: int, spans: int) -> None:
+    async def run(self, port: int, seed: int, spans: int, sessions: int) -> None:
         """One connection's part, until `finish`."""
         connection = Connection(port)
-        batches = Batches(spans, templates=4, seed=seed)
+        batches = Batches(spans, templates=sessions, sessions=sessions, seed=seed)
         try:
             while not self.finish:
                 await self.post_until_acknowledged(connection, next(batches))
@@ -139,11 +139,14 @@ class Load:
 
 
 @asynccontextmanager
-async def load(*ports: int, connections: int = 4, spans: int = 20) -> AsyncIterator[Load]:
-    """Runs load on the ports (in turns) inside the block; afterwards everything sent was acknowledged."""
+async def load(*ports: int, connections: int = 4, spans: int = 20, sessions: int = 4) -> AsyncIterator[Load]:
+    """Runs load on the ports (in turns) inside the block; afterwards everything sent was acknowledged.
+
+    The spans name the sessions `session-000`, `session-001`, … in turns.
+    """
     running = Load()
     tasks = [
-        asyncio.create_task(running.run(ports[number % len(ports)], seed=number, spans=spans))
+        asyncio.create_task(running.run(ports[number % len(ports)], seed=number, spans=spans, sessions=sessions))
         for number in range(connections)
     ]
     try:

@@ -47,17 +47,24 @@ class StreamReader:
         return any(frame.event == event for frame in self.frames)
 
     async def read(
-        self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        limit: int | None = None,
     ) -> None:
-        """One connection, until the broker ends it. Raises httpx.HTTPError where it breaks or is refused."""
+        """One connection, until the broker ends it, or cut after `limit` frames.
+
+        Raises httpx.HTTPError where it breaks or is refused.
+        """
         try:
-            await self._read(url, params or {}, headers or {})
+            self.ended = await self._read(url, params or {}, headers or {}, limit)
         except httpx.HTTPError as error:
             self.error = error
             raise
-        self.ended = True
 
-    async def _read(self, url: str, params: Mapping[str, str], headers: Mapping[str, str]) -> None:
+    async def _read(self, url: str, params: Mapping[str, str], headers: Mapping[str, str], limit: int | None) -> bool:
         async with (
             httpx.AsyncClient(timeout=_TIMEOUT) as client,
             aconnect_sse(client, "GET", url, params=dict(params), headers=dict(headers)) as source,
@@ -68,6 +75,11 @@ class StreamReader:
                     self.hellos.append(json.loads(frame.data))
                 else:
                     self.frames.append(frame)
+                if limit is not None:
+                    limit -= 1
+                    if limit <= 0:
+                        return False
+        return True
 
     async def until(self, check: Callable[[StreamReader], object], *, seconds: float = 30, what: str = "") -> None:
         """Wait for `check(self)` to be true."""

@@ -145,7 +145,6 @@ def install(app: FastAPI) -> None:
         return Response(status_code=400)
 
     app.add_exception_handler(ArkBrokerError, on_error)
-    app.add_exception_handler(Exception, on_error)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(ClientDisconnect, on_disconnect)

@@ -8,9 +8,10 @@ import uuid
 from typing import Final
 
 import structlog
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ark_broker.api.errors import error_response
+from ark_broker.api.errors import error_response, respond_to
 from ark_broker.api.paths import routable
 from ark_broker.model.errors import BadInput
 
@@ -21,7 +22,10 @@ _ACCEPTABLE: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 class RequestContext:
-    """Echoes `X-Request-ID`, or makes one; one debug line a request. Bodies are never logged."""
+    """Echoes `X-Request-ID`, or makes one; one debug line a request. Bodies are never logged.
+
+    What no route foresaw is answered here, where the answer still gets its id.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -46,6 +50,11 @@ class RequestContext:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
+            except Exception as error:
+                if status:
+                    raise  # in the middle of a response: all that is left is to cut it off
+                response = respond_to(Request(scope), error)
+                await response(scope, receive, send_with_id)
             finally:
                 _log.debug(
                     "request",

@@ -11,7 +11,8 @@ import structlog
 from sqlalchemy import delete, func, select, update
 
 from ark_broker.log.database import Database
-from ark_broker.log.tables import events, links, log_head, sessions
+from ark_broker.log.packs import pack_finished
+from ark_broker.log.tables import events, links, log_head, packs, sessions
 from ark_broker.log.writer import Writer
 from ark_broker.model.vocabulary import SESSION_DELETED, TRACE_PREFIX
 
@@ -31,6 +32,7 @@ class Maintenance:
         writer: Writer,
         *,
         trace_quiet_seconds: float,
+        pack_after_seconds: float,
         retention_seconds: Mapping[str, float],
         interval_seconds: float = 60,
         clock: Callable[[], int] = time.time_ns,
@@ -38,6 +40,7 @@ class Maintenance:
         self._database = database
         self._writer = writer
         self._trace_quiet = trace_quiet_seconds
+        self._pack_after = pack_after_seconds
         self._retention = retention_seconds
         self._interval = interval_seconds
         self._clock = clock
@@ -49,6 +52,7 @@ class Maintenance:
         quiet_interval = max(0.2, min(5.0, self._trace_quiet / 4))
         jobs: list[tuple[str, Callable[[], Awaitable[object]], float]] = [
             ("quiet-traces", self.decide_quiet_traces, quiet_interval),
+            ("pack", self.pack, max(0.2, min(30.0, self._pack_after / 4))),
             ("deleted-sessions", self.remove_deleted, min(5.0, self._interval)),
         ]
         if self._retention:
@@ -100,6 +104,10 @@ class Maintenance:
             removed += await self.remove_session_rows(session_id, gone_seq)
         return removed
 
+    async def pack(self) -> int:
+        """Pack the chunks of streams that are finished for a while."""
+        return await pack_finished(self._database, self._clock() - int(self._pack_after * _NANOSECONDS))
+
     async def remove_session_rows(self, session_id: str, gone_seq: int) -> int:
         """Remove the events that a deletion at position `gone_seq` took out of the views."""
         removed = 0
@@ -117,7 +125,12 @@ class Maintenance:
                 result = await connection.execute(delete(events).where(events.c.seq.in_(doomed)))
             removed += result.rowcount
             if result.rowcount < _STEP:
-                return removed
+                break
+        async with self._database.writer.begin() as connection:
+            await connection.execute(
+                delete(packs).where(packs.c.session_id == session_id, packs.c.last_session_seq <= gone_seq)
+            )
+        return removed
 
     async def retain(self) -> int:
         """Remove events older than their kind is kept, oldest first, and raise the log's floor accordingly."""
@@ -159,7 +172,12 @@ class Maintenance:
                 result = await connection.execute(
                     delete(events).where(events.c.kind == kind, events.c.seq > start, events.c.seq <= stop)
                 )
-                if result.rowcount:
+                whole = 0
+                if kind == "chunk":
+                    # A pack goes as a whole, once its last event is old enough.
+                    in_step = (packs.c.last_seq > start, packs.c.last_seq <= stop)
+                    whole = (await connection.execute(delete(packs).where(*in_step))).rowcount
+                if result.rowcount or whole:
                     await connection.execute(update(log_head).where(log_head.c.floor < stop).values(floor=stop))
             removed += result.rowcount
             self._swept_to[kind] = start = stop

@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ark_broker.log.database import Database
 from ark_broker.log.memory import decode_query, decode_session
-from ark_broker.log.rows import LIGHT_COLUMNS, from_rows
-from ark_broker.log.tables import GONE, events, links, log_head, queries, sessions
+from ark_broker.log.packs import packed_between, unpack
+from ark_broker.log.rows import from_rows
+from ark_broker.log.tables import GONE, events, links, log_head, packs, queries, sessions
 from ark_broker.model import Event
 from ark_broker.model.vocabulary import SESSION_DELETED
 from ark_broker.sessions.correlate import query_key
@@ -56,6 +57,17 @@ class Scope:
                 return events.c.query_seq
             case _:
                 return events.c.seq
+
+    @property
+    def packed_columns(self) -> tuple[list[ColumnElement[bool]], ColumnElement[int], ColumnElement[int]]:
+        """Which packs belong to the stream, and their first and last position in it."""
+        match self.kind:
+            case "session":
+                return [packs.c.session_id == self.name], packs.c.first_session_seq, packs.c.last_session_seq
+            case "query":
+                return [packs.c.query == self.name], packs.c.first_query_seq, packs.c.last_query_seq
+            case _:
+                return [], packs.c.first_seq, packs.c.last_seq
 
     @property
     def where(self) -> list[ColumnElement[bool]]:
@@ -142,53 +154,44 @@ class Reader:
         *,
         types: Sequence[str] = (),
         query: str | None = None,
-        body: bool = True,
         connection: AsyncConnection | None = None,
     ) -> Page:
         """Events of the stream after position `after`, in order.
 
-        With a filter at most `SCAN_LIMIT` rows are looked at: a page may then be short, even empty, while
-        `more` is true; go on from `next`.
+        With a filter at most `SCAN_LIMIT` rows are looked at: a page may then be short, even empty, while `more` is
+        true; go on from `next`.
         """
         if connection is None:
             async with self._database.reader.connect() as own:
-                return await self.page(scope, after, limit, types=types, query=query, body=body, connection=own)
+                return await self.page(scope, after, limit, types=types, query=query, connection=own)
         position = scope.column
-        window = select(*(events.columns if body else LIGHT_COLUMNS)).where(*scope.where, position > after)
-        window = window.order_by(position)
-        if not types and query is None:
-            rows = (await connection.execute(window.limit(limit))).all()
-            found = from_rows(rows, body=body)
-            last = (scope.position(found[-1]) or after) if found else after
-            return Page(found, last, len(found) == limit)
-        return await self._filtered_page(connection, scope, after, limit, window, types, query, body)
-
-    async def _filtered_page(
-        self,
-        connection: AsyncConnection,
-        scope: Scope,
-        after: int,
-        limit: int,
-        window: Select[Any],
-        types: Sequence[str],
-        query: str | None,
-        body: bool,
-    ) -> Page:
-        position = scope.column
-        bound = select(position).where(*scope.where, position > after).order_by(position)
-        last_seen = (await connection.execute(bound.offset(SCAN_LIMIT - 1).limit(1))).scalar_one_or_none()
-        if types:
-            window = window.where(events.c.type.in_(types))
-        if query is not None:
-            window = window.where(events.c.query == query)
-        if last_seen is not None:
-            window = window.where(position <= last_seen)
-        found = from_rows((await connection.execute(window.limit(limit))).all(), body=body)
+        window = select(events).where(*scope.where, position > after).order_by(position)
+        until: int | None = None
+        if types or query is not None:
+            until = await self._scan_end_of(connection, scope, after)
+            window = window.where(*([events.c.type.in_(types)] if types else []))
+            window = window.where(*([events.c.query == query] if query is not None else []))
+            window = window.where(*([position <= until] if until is not None else []))
+        found = from_rows((await connection.execute(window.limit(limit))).all())
         if len(found) == limit:
-            return Page(found, scope.position(found[-1]) or after, True)
-        if last_seen is not None:
-            return Page(found, last_seen, True)
-        return Page(found, (scope.position(found[-1]) or after) if found else after, False)
+            until = scope.position(found[-1])
+        # Rows first, packs second: what is packed in between is then seen twice rather than never.
+        packed = await packed_between(connection, *scope.packed_columns, scope.position, after, until)
+        merged = {event.seq: event for event in packed.events if _matches(event, types, query)}
+        merged |= {event.seq: event for event in found if _is_within(scope.position(event), packed.until)}
+        ordered = sorted(merged.values(), key=lambda event: scope.position(event) or 0)
+        if len(ordered) > limit:
+            return Page(ordered[:limit], scope.position(ordered[limit - 1]) or after, True)
+        if packed.until is not None:
+            return Page(ordered, max(after, packed.until), True)
+        return Page(ordered, (scope.position(ordered[-1]) or after) if ordered else after, False)
+
+    @staticmethod
+    async def _scan_end_of(connection: AsyncConnection, scope: Scope, after: int) -> int | None:
+        """The position that a filtered page looks at last; None where that is the end of the stream."""
+        position = scope.column
+        rows = select(position).where(*scope.where, position > after).order_by(position)
+        return (await connection.execute(rows.offset(SCAN_LIMIT - 1).limit(1))).scalar_one_or_none()
 
     async def between(self, after: int, until: int, limit: int) -> list[tuple[int, Event]]:
         """What commits in (after, until] delivered: new events, and adopted ones, by position."""
@@ -221,21 +224,28 @@ class Reader:
 
     async def last_position(self, scope: Scope) -> int:
         """Position of the newest event of the stream; 0 where there is none."""
-        statement = select(scope.column).where(*scope.where).order_by(scope.column.desc()).limit(1)
+        where, _, last = scope.packed_columns
+        in_rows = select(scope.column).where(*scope.where).order_by(scope.column.desc()).limit(1)
+        in_packs = select(last).where(*where).order_by(last.desc()).limit(1)
         async with self._database.reader.connect() as connection:
-            return (await connection.execute(statement)).scalar_one_or_none() or 0
+            found = [(await connection.execute(query)).scalar_one_or_none() for query in (in_rows, in_packs)]
+        return max(position or 0 for position in found)
 
     async def last_chunk(self, query: str) -> Event | None:
         """The newest chunk, or completion marker, of the query's stream."""
-        statement = (
+        in_rows = (
             select(events)
             .where(events.c.query == query, events.c.kind == "chunk")
             .order_by(events.c.query_seq.desc())
             .limit(1)
         )
+        in_packs = select(packs.c.data).where(packs.c.query == query).order_by(packs.c.last_query_seq.desc()).limit(1)
         async with self._database.reader.connect() as connection:
-            rows = from_rows((await connection.execute(statement)).all())
-        return rows[0] if rows else None
+            found = from_rows((await connection.execute(in_rows)).all())
+            data = (await connection.execute(in_packs)).scalar_one_or_none()
+        if data is not None:
+            found += unpack(data)
+        return max(found, key=lambda event: event.query_seq or 0, default=None)
 
     # -- sessions and queries ----------------------------------------------------------------------
 
@@ -351,6 +361,14 @@ class Reader:
         async with self._database.reader.connect() as connection:
             found = await connection.execute(select(links.c.key).where(links.c.key == query_key(name)))
             return found.scalar_one_or_none() is not None
+
+
+def _matches(event: Event, types: Sequence[str], query: str | None) -> bool:
+    return (not types or event.type in types) and (query is None or event.query == query)
+
+
+def _is_within(position: int | None, until: int | None) -> bool:
+    return until is None or (position is not None and position <= until)
 
 
 def visible(batch: Iterable[Event]) -> list[Event]:

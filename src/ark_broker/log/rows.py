@@ -15,8 +15,6 @@ _HEX: Final = frozenset({"trace_id", "span_id", "parent_span_id"})
 _FIRST_ID: Final = COLUMNS.index("trace_id")
 _BEFORE: Final = attrgetter(*COLUMNS[:_FIRST_ID])
 _AFTER: Final = attrgetter(*COLUMNS[_FIRST_ID + len(_HEX) :])
-#: Columns without the body, for readers that only count and sort.
-LIGHT_COLUMNS: Final = tuple(column for column in events.columns if column.name != "body")
 
 
 def to_rows(batch: Iterable[Event]) -> list[tuple[Any, ...]]:
@@ -31,16 +29,13 @@ def _bytes(hex_id: str | None) -> bytes | None:
     return None if hex_id is None else bytes.fromhex(hex_id)
 
 
-def from_rows(rows: Iterable[Sequence[Any]], *, body: bool = True) -> list[Event]:
-    """Rows that were selected in the order of `COLUMNS` (without the body where `body` is False)."""
-    names = COLUMNS if body else tuple(column.name for column in LIGHT_COLUMNS)
+def from_rows(rows: Iterable[Sequence[Any]]) -> list[Event]:
+    """Rows that were selected in the order of `COLUMNS`."""
     result = []
     for row in rows:
-        values = dict(zip(names, row, strict=True))
+        values = dict(zip(COLUMNS, row, strict=True))
         for name in _HEX:
             if values[name] is not None:
                 values[name] = values[name].hex()
-        if not body:
-            values["body"] = b""
         result.append(Event(**values))
     return result

@@ -89,6 +89,33 @@ for _name, _column in (("session", events.c.session_seq), ("query", events.c.que
         sqlite_where=_column != events.c.seq,
     )
 
+# Markers of finished streams: what is to be packed.
+Index(
+    "events_completed",
+    events.c.seq,
+    postgresql_where=events.c.type == "stream.completed",
+    sqlite_where=events.c.type == "stream.completed",
+)
+
+packs: Final = Table(
+    "packs",
+    metadata,
+    # Each position is that of the first or last of the packed events in that stream.
+    Column("first_seq", _position, primary_key=True, autoincrement=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("first_session_seq", BigInteger, nullable=False),
+    Column("last_session_seq", BigInteger, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("first_query_seq", BigInteger, nullable=False),
+    Column("last_query_seq", BigInteger, nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+Index("packs_last", packs.c.last_seq)
+Index("packs_session", packs.c.session_id, packs.c.last_session_seq)
+Index("packs_query", packs.c.query, packs.c.last_query_seq)
+
 links: Final = Table(
     "links",
     metadata,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Table, delete, select, update
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ark_broker.log.database import Dialect
 from ark_broker.log.memory import Memory
+from ark_broker.log.packs import packed_ids
 from ark_broker.log.rows import to_rows
 from ark_broker.log.tables import GONE, events, links, log_head, queries, sessions
 from ark_broker.model import Event
@@ -62,7 +63,7 @@ class Transaction:
     async def append(self, batch: Sequence[Event]) -> list[Event]:
         """Place and insert the batch; returns those that were not in the log yet."""
         new = {event.id: event for event in reversed(batch)}
-        for known in await self.dialect.known(self.connection, list(new)):
+        for known in await self._known(new):
             del new[known]
         stored = list(reversed(new.values()))
         await self.memory.load_links(self.connection, keys_of(stored))
@@ -76,6 +77,14 @@ class Transaction:
         await self.insert(stored)
         await self.fold(stored)
         return stored
+
+    async def _known(self, batch: Mapping[bytes, Event]) -> set[bytes]:
+        """Ids of the batch that the log has already, in rows or in packs."""
+        known = await self.dialect.known(self.connection, list(batch))
+        chunked = {event.query for event in batch.values() if event.kind == "chunk" and event.query is not None}
+        if chunked:
+            known |= batch.keys() & await packed_ids(self.connection, chunked)
+        return known
 
     async def insert(self, batch: Sequence[Event]) -> None:
         """Add rows whose ids are not in the log yet."""

@@ -28,6 +28,8 @@ def as_text(value: object) -> str:
 
 
 def _clean(value: object, limit: int) -> str:
+    if isinstance(value, str) and len(value) <= limit and value.isascii() and "\x00" not in value:
+        return value
     text = value if isinstance(value, str) else _as_json(value)
     if len(text) > limit:
         text = text[:limit]

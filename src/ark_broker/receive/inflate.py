@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 import zstandard
@@ -11,6 +12,9 @@ from ark_broker.model.errors import BadInput, TooLarge, UnsupportedMedia
 
 #: Inflated at once, at most: how far beyond its limit a body can get.
 _BLOCK: Final = 64 * 1024
+#: Handed to zlib at once, at most.
+_PIECE: Final = 4 * 1024
+_GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 class Decoder(Protocol):
@@ -56,30 +60,48 @@ class _Identity:
 
 
 class _Zlib:
-    """gzip and deflate. Deflate without the zlib header, as some senders write it, is understood too."""
+    """gzip and deflate. Deflate without the zlib header, as some senders write it, is understood too.
+
+    gzip members may follow each other, and are one body together (RFC 1952, 2.2).
+    """
 
     def __init__(self, limit: int, name: str, window: int) -> None:
         self._limit = limit
         self._name = name
+        self._window = window
         self._size = 0
         self._inflate = zlib.decompressobj(window)
         self._may_be_raw = name == "deflate"
+        #: What was fed while it is not known yet whether there is a header.
+        self._start = b""
         self._empty = True
 
     def feed(self, chunk: bytes) -> bytes:
         if not chunk:
             return b""
         self._empty = False
-        if self._inflate.eof:
-            raise BadInput(f"data after the end of the {self._name} stream", "body")
-        parts = []
-        rest = chunk
-        while rest:
-            parts.append(self._step(rest))
-            rest = self._inflate.unconsumed_tail
-        if self._inflate.unused_data:
-            raise BadInput(f"data after the end of the {self._name} stream", "body")
+        parts: list[bytes] = []
+        # zlib copies what it did not use: small pieces bound that, however many members a chunk has.
+        for start in range(0, len(chunk), _PIECE):
+            parts += self._inflated(chunk[start : start + _PIECE])
         return b"".join(parts)
+
+    def _inflated(self, rest: bytes) -> Iterator[bytes]:
+        while rest:
+            if self._inflate.eof:
+                self._next_member(rest)
+            part = self._step(rest)
+            yield part
+            rest = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
+            # It may have taken all input, and hold output back that did not fit the block.
+            while not rest and not self._inflate.eof and len(part) == _BLOCK:
+                part = self._step(b"")
+                yield part
+
+    def _next_member(self, data: bytes) -> None:
+        if self._name != "gzip" or not data.startswith(_GZIP_MAGIC[: len(data)]):
+            raise BadInput(f"data after the end of the {self._name} stream", "body")
+        self._inflate = zlib.decompressobj(self._window)
 
     def _step(self, data: bytes) -> bytes:
         try:
@@ -89,9 +111,10 @@ class _Zlib:
                 raise BadInput(f"not {self._name} data: {error}", "body") from None
             self._may_be_raw = False
             self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-            return self._step(data)
-        if part:
-            self._may_be_raw = False
+            return self._step(self._start + data)
+        if self._may_be_raw:
+            self._start += data
+            self._may_be_raw = not part and len(self._start) < _PIECE
         self._size += len(part)
         if self._size > self._limit:
             raise too_large(self._limit)

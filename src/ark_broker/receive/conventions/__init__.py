@@ -45,16 +45,17 @@ _COUNTS: Final = frozenset({"input_tokens", "output_tokens"})
 
 def _pick(attributes: Mapping[str, Any], ranks: _Ranks) -> dict[str, Any]:
     """Canonical name → value of the best-ranked attribute that has one."""
-    best: dict[str, tuple[int, Any]] = {}
-    for name, value in attributes.items():
-        entries = ranks.get(name)
-        if entries is None or value is None or value == "":
+    found: dict[str, Any] = {}
+    best: dict[str, int] = {}
+    for name in attributes.keys() & ranks.keys():
+        value = attributes[name]
+        if value is None or value == "":
             continue
-        for canonical, rank in entries:
-            known = best.get(canonical)
-            if known is None or rank < known[0]:
-                best[canonical] = (rank, value)
-    return {canonical: value for canonical, (_, value) in best.items()}
+        for canonical, rank in ranks[name]:
+            if canonical not in best or rank < best[canonical]:
+                best[canonical] = rank
+                found[canonical] = value
+    return found
 
 
 def inherited(resource: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, str]:

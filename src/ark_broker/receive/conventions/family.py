@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 #: Canonical fields that a family may fill from attributes. The names are the Event's.
 FIELDS: Final = frozenset(
     {
@@ -33,15 +35,14 @@ FIELDS: Final = frozenset(
 CONTENT: Final = frozenset({"input", "output", "question_uri", "finish_reason", "duration_ms"})
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True, gc=False):
     """What a span, log record or custom event says, as plain values."""
 
     name: str
     attributes: Mapping[str, Any]
     #: Attributes of resource and scope: consulted for what belongs to a whole process.
-    resource: Mapping[str, Any] = field(default_factory=dict)
-    scope: Mapping[str, Any] = field(default_factory=dict)
+    resource: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    scope: Mapping[str, Any] = msgspec.field(default_factory=dict)
     scope_name: str = ""
     failed: bool = False
 

@@ -51,4 +51,8 @@ def parse_json(body: bytes) -> object:
     try:
         return orjson.loads(body)
     except (orjson.JSONDecodeError, RecursionError) as error:
-        raise BadInput(f"not JSON: {str(error)[:200]}", "body") from None
+        reason = str(error)[:200]
+        if "surrogate" in reason:
+            # Half a character: no UTF-8 text, and so neither a body of ours nor a protobuf, can hold it.
+            reason = f"text with half of a surrogate pair (a lone \\ud800…\\udfff) is not valid Unicode: {reason}"
+        raise BadInput(f"not JSON: {reason}", "body") from None

@@ -110,7 +110,9 @@ def any_from_protobuf(value: Any, allowance: Allowance, depth: int = 0) -> Json:
             return {"arrayValue": {"values": [any_from_protobuf(item, allowance, depth + 1) for item in items]}}
         case "kvlist_value":
             check_depth(depth)
-            return {"kvlistValue": {"values": attributes_from_protobuf(value.kvlist_value.values, allowance, depth + 1)}}
+            return {
+                "kvlistValue": {"values": attributes_from_protobuf(value.kvlist_value.values, allowance, depth + 1)}
+            }
         case None:
             return {}
     return {"stringValueStrindex": value.string_value_strindex}

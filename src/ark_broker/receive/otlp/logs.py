@@ -18,9 +18,7 @@ from ark_broker.receive.otlp.records import (
     MAX_RECORDS,
     Layout,
     Origin,
-    Rejections,
     Walk,
-    too_many_attributes,
     valid_span_id,
     valid_trace_id,
 )
@@ -45,21 +43,25 @@ _ERROR: Final = 17
 def decode_logs(body: bytes, encoding: Encoding, *, max_records: int = MAX_RECORDS) -> Decoded:
     """Log records of a request. Raises BadInput where it cannot be read, TooLarge where it has too many."""
     events: list[Event] = []
-    rejections = Rejections()
+    walk = Walk(LAYOUT, max_records)
     # A record has no identity of its own: equal ones in one request are told apart by counting, so that the same
     # request sent again gives the same ids.
     repeats: Counter[bytes] = Counter()
-    for record, attributes, origin in Walk(LAYOUT, max_records).records(body, encoding):
-        if too_many_attributes(record):
-            rejections.add("a log record has too many attributes")
-            continue
+    origin: Origin | None = None
+    defaults: dict[str, str] = {}
+    for record, attributes, record_origin in walk.records(body, encoding):
+        if record_origin is not origin:
+            origin = record_origin
+            defaults = conventions.inherited(origin.resource, origin.scope)
         content = origin.body(b"logRecord", record)
-        events.append(_event(record, attributes, origin, content, repeats[content]))
+        events.append(_event(record, attributes, origin, defaults, content, repeats[content]))
         repeats[content] += 1
-    return Decoded(events, rejections.count, rejections.message)
+    return Decoded(events, walk.rejections.count, walk.rejections.message)
 
 
-def _event(record: Json, attributes: Attributes, origin: Origin, content: bytes, repeat: int) -> Event:
+def _event(
+    record: Json, attributes: Attributes, origin: Origin, defaults: dict[str, str], content: bytes, repeat: int
+) -> Event:
     name = record.get("eventName") or str(attributes.get("event.name") or "")
     time = int(record.get("timeUnixNano", 0)) or int(record.get("observedTimeUnixNano", 0))
     trace_id, span_id = record.get("traceId", ""), record.get("spanId", "")
@@ -80,5 +82,5 @@ def _event(record: Json, attributes: Attributes, origin: Origin, content: bytes,
     # GenAI events carry their content in a structured body: what it names counts like attributes.
     inner: dict[str, Any] = body if isinstance(body, dict) else {}
     told = Told(name, {**inner, **attributes}, origin.resource, origin.scope, origin.scope_name, failed)
-    conventions.fill(event, told, conventions.inherited(origin.resource, origin.scope))
+    conventions.fill(event, told, defaults)
     return event

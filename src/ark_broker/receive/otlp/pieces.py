@@ -5,86 +5,149 @@ A request is cut between spans (or log records): each piece is a whole request w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 import orjson
 
-from ark_broker.model.errors import BadInput
+from ark_broker.model.errors import BadInput, TooLarge
+from ark_broker.receive.otlp.bounds import check_json, check_protobuf, read_field
+from ark_broker.receive.otlp.canonical import TooManyValues
 from ark_broker.receive.otlp.encoding import parse_json
 
 #: A piece's size, at most, where the spans in it are smaller.
-PIECE_BYTES: Final = 2 * 2**20
+PIECE_BYTES: Final = 512 * 1024
 
 #: Field numbers on the way down: request → resource → scope → record. The same for traces and logs.
 _PATH: Final = (1, 2, 2)
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_BYTES: Final = 2
 
 
-def protobuf_pieces(body: bytes, path: Sequence[int] = _PATH) -> Iterator[bytes]:
-    """The request in pieces of about `PIECE_BYTES`, in order. What cannot be cut comes whole: the parser judges it."""
-    if len(body) <= PIECE_BYTES:
-        yield body
-        return
-    try:
-        rest, children = _split(body, path[0])
-    except (IndexError, ValueError):
-        yield body
-        return
-    piece = bytearray(rest)
-    held = 0
-    for child in children:
-        inner = (
-            protobuf_pieces(child, path[1:]) if len(child) > PIECE_BYTES and len(path) > 1 else iter((bytes(child),))
-        )
-        for part in inner:
-            if held and held + len(part) > PIECE_BYTES:
-                yield bytes(piece)
-                piece, held = bytearray(rest), 0
-            piece += _tagged(path[0], part)
-            held += len(part)
-    yield bytes(piece)
+class Cutter:
+    """Cuts requests. A record of too many values is left out, and `reject` is told why."""
 
+    def __init__(self, max_records: int, reject: Callable[[str], None]) -> None:
+        self._max_records = max_records
+        self._reject = reject
 
-def _split(body: bytes, number: int) -> tuple[bytes, list[bytes]]:
-    """Fields other than `number` as they stand, and the contents of each field `number`."""
-    rest = bytearray()
-    children: list[bytes] = []
-    at, end = 0, len(body)
-    while at < end:
-        start = at
-        tag, at = _varint(body, at)
-        wire = tag & 7
-        if wire == _BYTES:
-            length, at = _varint(body, at)
-            content_at, at = at, at + length
-        elif wire == _VARINT:
-            _, at = _varint(body, at)
-        elif wire in (_FIXED64, _FIXED32):
-            at += 8 if wire == _FIXED64 else 4
+    def protobuf(self, body: bytes, descriptor: Any, path: Sequence[int] = _PATH) -> Iterator[bytes]:
+        """The request in pieces of about `PIECE_BYTES`, in order. What cannot be cut comes whole, for the parser.
+
+        Raises BadInput where a resource or scope has too many values, TooLarge for too many records.
+        """
+        if len(body) <= PIECE_BYTES:
+            yield body
+            return
+        of = descriptor.fields_by_number[path[0]].message_type
+        try:
+            rest, children = self._split(body, path[0])
+            if len(rest) > PIECE_BYTES:
+                check_protobuf(rest, descriptor)
+        except (IndexError, ValueError):
+            yield body
+            return
+        except TooManyValues as error:
+            raise BadInput(str(error), "resource") from None
+        size = _piece_size(rest)
+        piece, held = bytearray(rest), 0
+        for child in children:
+            for part in self._protobuf_parts(child, of, path[1:]):
+                if held and held + len(part) > size:
+                    yield bytes(piece)
+                    piece, held = bytearray(rest), 0
+                piece += _tagged(path[0], part)
+                held += len(part)
+        yield bytes(piece)
+
+    def _protobuf_parts(self, child: bytes, descriptor: Any, path: Sequence[int]) -> Iterator[bytes]:
+        if path:
+            yield from self.protobuf(child, descriptor, path)
+        elif len(child) <= PIECE_BYTES:
+            yield child
         else:
-            raise ValueError(wire)
-        if at > end:
-            raise ValueError(at)
-        if tag >> 3 == number and wire == _BYTES:
-            children.append(body[content_at:at])
+            try:
+                check_protobuf(child, descriptor)
+            except TooManyValues as error:
+                self._reject(str(error))
+                return
+            except (IndexError, ValueError):
+                pass  # the parser says what is wrong with it
+            yield child
+
+    def _split(self, body: bytes, number: int) -> tuple[bytes, list[bytes]]:
+        """Fields other than `number` as they stand, and the contents of each field `number`."""
+        rest = bytearray()
+        children: list[bytes] = []
+        at, end, fields = 0, len(body), 0
+        while at < end:
+            fields += 1
+            if fields > self._max_records + 10:
+                raise TooLarge(f"more than {self._max_records} records in one request: send smaller batches", "body")
+            begin = at
+            found, wire, start, at = read_field(body, at, end)
+            if found == number and wire == _BYTES:
+                children.append(body[start:at])
+            else:
+                rest += body[begin:at]
+        return bytes(rest), children
+
+    def json(self, body: bytes, keys: Sequence[Sequence[str]]) -> Iterator[Any]:
+        """The JSON request as values of about `PIECE_BYTES` of text each, in order.
+
+        `keys` has the names of the list on each level, camelCase and snake_case. Raises BadInput, TooLarge.
+        """
+        if len(body) <= PIECE_BYTES:
+            yield parse_json(body)
+            return
+        for raw in self._raw_pieces(body, keys):
+            yield parse_json(raw)
+
+    def _raw_pieces(self, body: bytes, keys: Sequence[Sequence[str]]) -> Iterator[bytes]:
+        fields = _decode_object(body)
+        key = next((name for name in keys[0] if name in fields), None)
+        if key is None:
+            # No list on this level: which names it has is all that matters, and costs nothing to parse.
+            yield b"{" + b",".join(orjson.dumps(name) + b":null" for name in fields) + b"}"
+            return
+        children = _decode_list(bytes(fields.pop(key)))
+        if len(children) > self._max_records:
+            raise TooLarge(f"more than {self._max_records} records in one request: send smaller batches", "body")
+        rest = b"".join(orjson.dumps(name) + b":" + bytes(value) + b"," for name, value in fields.items())
+        if len(rest) > PIECE_BYTES:
+            try:
+                check_json(rest)
+            except TooManyValues as error:
+                raise BadInput(str(error), "resource") from None
+        size = _piece_size(rest)
+        parts: list[bytes] = []
+        held = 0
+        for child in children:
+            for part in self._raw_parts(bytes(child), keys[1:]):
+                if parts and held + len(part) > size:
+                    yield _joined(rest, key, parts)
+                    parts, held = [], 0
+                parts.append(part)
+                held += len(part)
+        yield _joined(rest, key, parts)
+
+    def _raw_parts(self, child: bytes, keys: Sequence[Sequence[str]]) -> Iterator[bytes]:
+        if len(child) <= PIECE_BYTES:
+            yield child
+        elif keys:
+            yield from self._raw_pieces(child, keys)
         else:
-            rest += body[start:at]
-    return bytes(rest), children
+            try:
+                check_json(child)
+            except TooManyValues as error:
+                self._reject(str(error))
+                return
+            yield child
 
 
-def _varint(body: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = body[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError(shift)
+def _piece_size(rest: bytes) -> int:
+    """Every piece repeats the resource and scope: where they are large, there must be few pieces."""
+    return max(PIECE_BYTES, 4 * len(rest))
 
 
 def _tagged(number: int, content: bytes) -> bytes:
@@ -95,39 +158,6 @@ def _tagged(number: int, content: bytes) -> bytes:
         length >>= 7
     prefix.append(length)
     return bytes(prefix) + content
-
-
-def json_pieces(body: bytes, keys: Sequence[Sequence[str]]) -> Iterator[Any]:
-    """The JSON request as values of about `PIECE_BYTES` of text each, in order.
-
-    `keys` has the names of the list on each level, camelCase and snake_case.
-    """
-    if len(body) <= PIECE_BYTES:
-        yield parse_json(body)
-        return
-    for raw in _raw_pieces(body, keys):
-        yield parse_json(raw)
-
-
-def _raw_pieces(body: bytes, keys: Sequence[Sequence[str]]) -> Iterator[bytes]:
-    fields = _decode_object(body)
-    key = next((name for name in keys[0] if name in fields), None)
-    if key is None:
-        yield body
-        return
-    children = _decode_list(bytes(fields.pop(key)))
-    rest = b"".join(orjson.dumps(name) + b":" + bytes(value) + b"," for name, value in fields.items())
-    held: list[bytes] = []
-    size = 0
-    for child in children:
-        raw = bytes(child)
-        for part in _raw_pieces(raw, keys[1:]) if len(keys) > 1 and len(raw) > PIECE_BYTES else (raw,):
-            if held and size + len(part) > PIECE_BYTES:
-                yield _joined(rest, key, held)
-                held, size = [], 0
-            held.append(part)
-            size += len(part)
-    yield _joined(rest, key, held)
 
 
 def _joined(rest: bytes, key: str, children: list[bytes]) -> bytes:

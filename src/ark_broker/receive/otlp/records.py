@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,22 +12,16 @@ from google.protobuf.message import Message
 
 from ark_broker.model.errors import BadInput, TooLarge
 from ark_broker.receive.otlp import schema
-from ark_broker.receive.otlp.canonical import (
-    MAX_ATTRIBUTES,
-    Attributes,
-    Json,
-    from_json,
-    from_protobuf,
-    plain_attributes,
-    within,
-)
+from ark_broker.receive.otlp.canonical import Allowance, Attributes, Json, TooManyValues, plain_attributes
 from ark_broker.receive.otlp.encoding import Encoding, parse_protobuf
-from ark_broker.receive.otlp.pieces import json_pieces, protobuf_pieces
+from ark_broker.receive.otlp.from_json import from_json, within
+from ark_broker.receive.otlp.from_protobuf import from_protobuf
+from ark_broker.receive.otlp.pieces import Cutter
 
 MAX_RECORDS: Final = 100_000
-_TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}")
-_SPAN_ID: Final = re.compile(r"(?!0{16})[0-9a-f]{16}")
-_NO_ID: Final = re.compile(r"0*")
+_TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}").fullmatch
+_SPAN_ID: Final = re.compile(r"(?!0{16})[0-9a-f]{16}").fullmatch
+_HEX: Final = re.compile(r"(?:[0-9a-f]{2})*").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +101,24 @@ class Rejections:
 
 @dataclass(slots=True)
 class Walk:
-    """Records of one request, canonical, each with its origin. Counts them against a limit."""
+    """Records of one request, canonical, each with its origin. Counts them against a limit.
+
+    Records that cannot be kept are counted in `rejections` and left out.
+    """
 
     layout: Layout
     max_records: int
+    rejections: Rejections = field(default_factory=Rejections)
     _count: int = field(default=0)
 
     def records(self, body: bytes, encoding: Encoding) -> Iterator[Record]:
         """Every record, in order. Raises BadInput, or TooLarge where there are too many."""
+        cutter = Cutter(self.max_records, self.rejections.add)
         if encoding == "protobuf":
-            for piece in protobuf_pieces(body):
+            for piece in cutter.protobuf(body, self.layout.request.DESCRIPTOR):
                 yield from self._from_protobuf(piece)
         else:
-            for number, value in enumerate(json_pieces(body, self.layout.keys)):
+            for number, value in enumerate(cutter.json(body, self.layout.keys)):
                 yield from self._from_json(value, first=number == 0)
 
     def _add(self, count: int) -> None:
@@ -131,15 +130,20 @@ class Walk:
         request = self.layout.request()
         parse_protobuf(request, piece)
         for group in getattr(request, self.layout.resources):
-            resource = from_protobuf(group.resource, schema.RESOURCE) if group.HasField("resource") else None
+            resource = _part(group.resource, schema.RESOURCE, from_protobuf) if group.HasField("resource") else None
             for part in getattr(group, self.layout.scopes):
-                scope = from_protobuf(part.scope, schema.SCOPE) if part.HasField("scope") else None
+                scope = _part(part.scope, schema.SCOPE, from_protobuf) if part.HasField("scope") else None
                 origin = make_origin(resource, group.schema_url, scope, part.schema_url)
                 records = getattr(part, self.layout.records)
                 self._add(len(records))
                 for record in records:
                     attributes: Attributes = {}
-                    yield from_protobuf(record, self.layout.record, attributes), attributes, origin
+                    try:
+                        found = from_protobuf(record, self.layout.record, Allowance(), attributes)
+                    except TooManyValues as error:
+                        self.rejections.add(str(error))
+                    else:
+                        yield found, attributes, origin
 
     def _from_json(self, value: object, *, first: bool) -> Iterator[Record]:
         (resources, resources_alias), (scopes, scopes_alias), (records, records_alias) = self.layout.keys
@@ -163,20 +167,24 @@ class Walk:
     ) -> Iterator[Record]:
         if not isinstance(group, dict):
             raise BadInput("must be an object")
-        resource = _part(group, "resource", schema.RESOURCE)
+        resource = _json_part(group, "resource", schema.RESOURCE)
         url = _url(group)
         for at, part in enumerate(_items(group, *scope_keys) or []):
             if not isinstance(part, dict):
                 raise BadInput("must be an object", f"{scope_keys[0]}[{at}]")
-            origin = make_origin(resource, url, _part(part, "scope", schema.SCOPE), _url(part))
+            origin = make_origin(resource, url, _json_part(part, "scope", schema.SCOPE), _url(part))
             records = _items(part, *record_keys) or []
             self._add(len(records))
             for number, record in enumerate(records):
+                attributes: Attributes = {}
                 try:
-                    found = from_json(record, self.layout.record)
-                    yield found, plain_attributes(found.get("attributes", [])), origin
+                    found = from_json(record, self.layout.record, Allowance(), attributes)
+                except TooManyValues as error:
+                    self.rejections.add(str(error))
                 except BadInput as error:
                     raise within(f"{scope_keys[0]}[{at}].{record_keys[0]}[{number}]", error) from None
+                else:
+                    yield found, attributes, origin
 
     def _check_path(self, value: dict[str, Any]) -> None:
         for key, path in self.layout.elsewhere.items():
@@ -196,12 +204,19 @@ def _items(value: dict[str, Any], key: str, alias: str) -> Sequence[object] | No
     return found
 
 
-def _part(value: dict[str, Any], key: str, message: schema.Message) -> Json | None:
+def _part(value: Any, of: schema.Message, read: Callable[[Any, schema.Message, Allowance], Json]) -> Json:
+    try:
+        return read(value, of, Allowance())
+    except TooManyValues as error:
+        raise BadInput(str(error)) from None
+
+
+def _json_part(value: dict[str, Any], key: str, of: schema.Message) -> Json | None:
     found = value.get(key)
     if found is None:
         return None
     try:
-        return from_json(found, message)
+        return _part(found, of, from_json)
     except BadInput as error:
         raise within(key, error) from None
 
@@ -215,19 +230,19 @@ def _url(value: dict[str, Any]) -> str:
 
 def valid_trace_id(text: str) -> bool:
     """True for 16 bytes in hex, not all zero."""
-    return _TRACE_ID.fullmatch(text) is not None
+    return _TRACE_ID(text) is not None
 
 
 def valid_span_id(text: str) -> bool:
     """True for 8 bytes in hex, not all zero."""
-    return _SPAN_ID.fullmatch(text) is not None
+    return _SPAN_ID(text) is not None
+
+
+def is_hex(text: str) -> bool:
+    """True for whole bytes in lower-case hex, none included."""
+    return _HEX(text) is not None
 
 
 def is_no_id(text: str) -> bool:
-    """True for the ways of saying "none": empty, or all zero."""
-    return _NO_ID.fullmatch(text) is not None
-
-
-def too_many_attributes(record: Json) -> bool:
-    """True for a record that is larger than anything real."""
-    return len(record.get("attributes", ())) > MAX_ATTRIBUTES
+    """True for the ways of saying "none": empty, or whole bytes that are all zero."""
+    return len(text) % 2 == 0 and not text.strip("0")

@@ -1,7 +1,7 @@
 """The OTLP messages as one table: field by field its names in protobuf and JSON, and its kind.
 
-Three readers go by it, so that they cannot disagree: protobuf → canonical JSON, any sender's JSON → canonical JSON
-(both in `canonical`), and canonical JSON → protobuf (in `rebuild`).
+Three go by it, so that they cannot disagree: `from_protobuf`, `from_json`, and `rebuild`. Fields stand in the order of
+their numbers, which is the order protobuf lists them in, so that both encodings come to the same bytes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
+from google.protobuf.message import Message as ProtobufMessage
+from opentelemetry.proto.common.v1.common_pb2 import EntityRef, InstrumentationScope
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 FieldKind = Literal["text", "texts", "u32", "u64", "enum", "id", "any", "attributes", "message", "messages"]
@@ -34,8 +37,9 @@ class Field:
 
 @dataclass(frozen=True, eq=False)
 class Message:
-    """One message type."""
+    """One message type. `fields` are in the order of their numbers."""
 
+    protobuf: type[ProtobufMessage]
     fields: tuple[Field, ...]
 
 
@@ -49,37 +53,42 @@ _STATUS_CODES: Final = EnumNames(dict(Status.StatusCode.items()))
 _SEVERITIES: Final = EnumNames(dict(SeverityNumber.items()))
 
 ENTITY: Final = Message(
+    EntityRef,
     (
         _field("schema_url", "text"),
         _field("type", "text"),
         _field("id_keys", "texts"),
         _field("description_keys", "texts"),
-    )
+    ),
 )
 RESOURCE: Final = Message(
+    Resource,
     (
         _field("attributes", "attributes"),
         _field("dropped_attributes_count", "u32"),
         _field("entity_refs", "messages", ENTITY),
-    )
+    ),
 )
 SCOPE: Final = Message(
+    InstrumentationScope,
     (
         _field("name", "text"),
         _field("version", "text"),
         _field("attributes", "attributes"),
         _field("dropped_attributes_count", "u32"),
-    )
+    ),
 )
 SPAN_EVENT: Final = Message(
+    Span.Event,
     (
         _field("time_unix_nano", "u64"),
         _field("name", "text"),
         _field("attributes", "attributes"),
         _field("dropped_attributes_count", "u32"),
-    )
+    ),
 )
 SPAN_LINK: Final = Message(
+    Span.Link,
     (
         _field("trace_id", "id"),
         _field("span_id", "id"),
@@ -87,16 +96,16 @@ SPAN_LINK: Final = Message(
         _field("attributes", "attributes"),
         _field("dropped_attributes_count", "u32"),
         _field("flags", "u32"),
-    )
+    ),
 )
-STATUS: Final = Message((_field("message", "text"), _field("code", "enum", _STATUS_CODES)))
+STATUS: Final = Message(Status, (_field("message", "text"), _field("code", "enum", _STATUS_CODES)))
 SPAN: Final = Message(
+    Span,
     (
         _field("trace_id", "id"),
         _field("span_id", "id"),
         _field("trace_state", "text"),
         _field("parent_span_id", "id"),
-        _field("flags", "u32"),
         _field("name", "text"),
         _field("kind", "enum", _SPAN_KINDS),
         _field("start_time_unix_nano", "u64"),
@@ -108,12 +117,13 @@ SPAN: Final = Message(
         _field("links", "messages", SPAN_LINK),
         _field("dropped_links_count", "u32"),
         _field("status", "message", STATUS),
-    )
+        _field("flags", "u32"),
+    ),
 )
 LOG_RECORD: Final = Message(
+    LogRecord,
     (
         _field("time_unix_nano", "u64"),
-        _field("observed_time_unix_nano", "u64"),
         _field("severity_number", "enum", _SEVERITIES),
         _field("severity_text", "text"),
         _field("body", "any"),
@@ -122,6 +132,7 @@ LOG_RECORD: Final = Message(
         _field("flags", "u32"),
         _field("trace_id", "id"),
         _field("span_id", "id"),
+        _field("observed_time_unix_nano", "u64"),
         _field("event_name", "text"),
-    )
+    ),
 )

@@ -17,10 +17,9 @@ from ark_broker.receive.otlp.records import (
     MAX_RECORDS,
     Layout,
     Origin,
-    Rejections,
     Walk,
+    is_hex,
     is_no_id,
-    too_many_attributes,
     valid_span_id,
     valid_trace_id,
 )
@@ -46,19 +45,19 @@ def decode_traces(body: bytes, encoding: Encoding, *, max_records: int = MAX_REC
     Raises BadInput where the request cannot be read at all, TooLarge where it has too many spans.
     """
     events: list[Event] = []
-    rejections = Rejections()
+    walk = Walk(LAYOUT, max_records)
     origin: Origin | None = None
     defaults: dict[str, str] = {}
-    for span, attributes, span_origin in Walk(LAYOUT, max_records).records(body, encoding):
+    for span, attributes, span_origin in walk.records(body, encoding):
         if span_origin is not origin:
             origin = span_origin
             defaults = conventions.inherited(origin.resource, origin.scope)
         problem = _problem(span)
         if problem:
-            rejections.add(f"span {span.get('name', '')[:100]!r}: {problem}")
+            walk.rejections.add(f"span {span.get('name', '')[:100]!r}: {problem}")
         else:
             events.append(_event(span, attributes, origin, defaults))
-    return Decoded(events, rejections.count, rejections.message)
+    return Decoded(events, walk.rejections.count, walk.rejections.message)
 
 
 def _problem(span: Json) -> str:
@@ -66,30 +65,22 @@ def _problem(span: Json) -> str:
         return "traceId must be 16 bytes, not all zero"
     if not valid_span_id(span.get("spanId", "")):
         return "spanId must be 8 bytes, not all zero"
-    parent = span.get("parentSpanId", "")
-    if parent and not is_no_id(parent) and not valid_span_id(parent):
+    parent = span.get("parentSpanId")
+    if parent and not valid_span_id(parent) and not is_no_id(parent):
         return "parentSpanId must be 8 bytes"
-    if too_many_attributes(span):
-        return "too many attributes"
-    if any(not _is_hex(link.get(key, "")) for link in span.get("links", ()) for key in ("traceId", "spanId")):
+    links = span.get("links")
+    if links and not all(is_hex(link.get(key, "")) for link in links for key in ("traceId", "spanId")):
         return "the ids of a link must be hex"
     return ""
 
 
-def _is_hex(text: str) -> bool:
-    try:
-        bytes.fromhex(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _event(span: Json, attributes: Attributes, origin: Origin, defaults: dict[str, str]) -> Event:
-    trace_id, span_id, parent = span["traceId"], span["spanId"], span.get("parentSpanId", "")
+    trace_id, span_id, parent = span["traceId"], span["spanId"], span.get("parentSpanId")
     name = span.get("name", "")
     start, end = int(span.get("startTimeUnixNano", 0)), int(span.get("endTimeUnixNano", 0))
-    status = span.get("status", {})
-    failed = status.get("code") == 2
+    status = span.get("status") or {}
+    code = status.get("code")
+    failed = code == 2
     event = Event(
         id=event_id("span", trace_id, span_id, name, end),
         kind="span",
@@ -98,8 +89,8 @@ def _event(span: Json, attributes: Attributes, origin: Origin, defaults: dict[st
         duration=min(max(0, end - start), MAX_INT64) if start and end else None,
         trace_id=trace_id,
         span_id=span_id,
-        parent_span_id=None if is_no_id(parent) else parent,
-        status="error" if failed else "ok" if status.get("code") == 1 else None,
+        parent_span_id=parent if parent and not is_no_id(parent) else None,
+        status="error" if failed else "ok" if code == 1 else None,
         body=origin.body(b"span", span),
     )
     if failed and status.get("message"):
