@@ -35,7 +35,7 @@ def sample_rows(batches: int) -> list[list[Row]]:
             event.recorded_at = event.time
             event.query = event.query or f"trace:{event.trace_id}"
             event.correlated_by = "explicit"
-        found.append(to_rows(decoded))
+        found.append(to_rows(decoded, {}))
     return found
 
 

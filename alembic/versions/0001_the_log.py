@@ -91,6 +91,15 @@ def upgrade() -> None:
     op.create_index("packs_query", "packs", ["query", "last_query_seq"])
 
     op.create_table(
+        "contents",
+        sa.Column("key", sa.LargeBinary, primary_key=True),
+        sa.Column("session_id", sa.Text, nullable=False),
+        sa.Column("epoch", sa.BigInteger, nullable=False),
+        sa.Column("data", sa.LargeBinary, nullable=False),
+    )
+    op.create_index("contents_session", "contents", ["session_id", "epoch"])
+
+    op.create_table(
         "links",
         sa.Column("key", sa.Text, primary_key=True),
         sa.Column("session_id", sa.Text),
@@ -132,5 +141,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("queries", "sessions", "links", "packs", "events", "log_head"):
+    for table in ("queries", "sessions", "links", "contents", "packs", "events", "log_head"):
         op.drop_table(table)

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from ark_broker import __version__
 from ark_broker.api import errors, health
 from ark_broker.api.ark.stream import StreamEndpoint
+from ark_broker.api.connection import GuardedHttp
 from ark_broker.api.intake import Intake
 from ark_broker.api.middleware import PathSegments, RequestContext
 from ark_broker.api.services import Readiness, Services
@@ -179,13 +180,13 @@ def _config(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
         app,
         host=settings.host,
         port=settings.port,
+        http=GuardedHttp,
         log_config=None,
         access_log=False,
         server_header=False,
         lifespan="on",
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
         timeout_keep_alive=75,
-        h11_max_incomplete_event_size=64 * 1024,
     )
 
 

@@ -53,7 +53,7 @@ async def test_pieces_of_a_stream_make_the_whole(broker: Broker, database_url: s
 
 
 async def test_a_resumed_stream_that_dies_before_its_first_event_still_resumes(broker: Broker) -> None:
-    events = [{"type": "step", "session": "s", "number": number} for number in range(20)]
+    events = [{"type": "step", "session_id": "s", "number": number} for number in range(20)]
     async with httpx.AsyncClient(base_url=broker.url) as client:
         assert (await client.post("/v1/events", json=events)).status_code == 200
     url = f"{broker.url}/v1/sessions/s/stream"
@@ -72,7 +72,7 @@ async def test_a_resumed_stream_that_dies_before_its_first_event_still_resumes(b
 async def test_a_thousand_events_in_one_millisecond_keep_their_order(broker: Broker) -> None:
     millisecond = "2024-01-15T10:30:00.123Z"
     events = [
-        {"id": f"e{number}", "type": "step", "session": "s", "time": millisecond, "number": number}
+        {"id": f"e{number}", "type": "step", "session_id": "s", "time": millisecond, "number": number}
         for number in range(1_000)
     ]
     async with httpx.AsyncClient(base_url=broker.url) as client:
@@ -86,7 +86,7 @@ async def test_a_thousand_events_in_one_millisecond_keep_their_order(broker: Bro
         )
 
     assert reader.positions == list(range(1, 1_001))
-    assert [event["data"]["number"] for event in reader.events] == list(range(1_000))
+    assert [event["body"]["number"] for event in reader.events] == list(range(1_000))
 
 
 async def test_pieces_of_a_query_make_the_whole_and_done_comes_once(broker: Broker) -> None:

@@ -53,7 +53,12 @@ async def everything(log: Log, scope: Scope, limit: int) -> list[tuple[int | Non
 @pytest.mark.parametrize("limit", [1, 7, 50, 1000])
 async def test_every_stream_reads_the_same_before_and_after(log: Log, limit: int) -> None:
     await a_log_with_streams(log)
-    scopes = [WHOLE_LOG, Scope("session", "s"), Scope("session", "other"), *(Scope("query", f"q{n}") for n in (1, 2, 3))]
+    scopes = [
+        WHOLE_LOG,
+        Scope("session", "s"),
+        Scope("session", "other"),
+        *(Scope("query", f"q{n}") for n in (1, 2, 3)),
+    ]
     before = [await everything(log, scope, limit) for scope in scopes]
     assert await pack_finished(log.database, FAR_FUTURE) == 82
     assert [await everything(log, scope, limit) for scope in scopes] == before

@@ -14,6 +14,7 @@ import httpx
 import structlog
 import uvicorn
 
+from ark_broker.api.connection import GuardedHttp
 from ark_broker.api.services import Services
 from ark_broker.app import create_app, migrate
 from ark_broker.settings import load_settings
@@ -110,7 +111,13 @@ async def _serving(
     await asyncio.to_thread(migrate, loaded)
     app = create_app(loaded)
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, lifespan="on", timeout_graceful_shutdown=5
+        app,
+        http=GuardedHttp,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=5,
     )
     server = _Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:

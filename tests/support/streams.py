@@ -59,7 +59,8 @@ class StreamReader:
         Raises httpx.HTTPError where it breaks or is refused.
         """
         try:
-            self.ended = await self._read(url, params or {}, headers or {}, limit)
+            async with asyncio.timeout(None if limit is None else 30):
+                self.ended = await self._read(url, params or {}, headers or {}, limit)
         except httpx.HTTPError as error:
             self.error = error
             raise

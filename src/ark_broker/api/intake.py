@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,6 +20,8 @@ class Intake:
         self._budget = budget
         self.max_body = max_body
         self.used = 0
+        #: Seconds that a body may be silent before it is given up. (A stream of chunks has no such limit.)
+        self.patience = 30.0
 
     def reserve(self, size: int) -> None:
         """Take `size` bytes of the budget. Raises Overloaded where they are not there.
@@ -48,7 +51,7 @@ class Intake:
         parts: list[bytes] = []
         try:
             compressed = 0
-            async for chunk in body_chunks(receive):
+            async for chunk in body_chunks(receive, self.patience):
                 compressed += len(chunk)
                 if compressed > self.max_body:
                     raise TooLarge(f"the body is larger than {self.max_body} bytes")
@@ -72,10 +75,18 @@ class Intake:
             raise TooLarge(f"the body is larger than {self.max_body} bytes")
 
 
-async def body_chunks(receive: Receive) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises ClientDisconnect where the client goes away before its end."""
+async def body_chunks(receive: Receive, patience: float | None = None) -> AsyncIterator[bytes]:
+    """The body as it arrives.
+
+    Raises ClientDisconnect where the client goes away before its end, BadInput where nothing comes for `patience`
+    seconds.
+    """
     while True:
-        message = await receive()
+        try:
+            async with asyncio.timeout(patience):
+                message = await receive()
+        except TimeoutError:
+            raise BadInput(f"nothing of it arrived for {patience} seconds", "body") from None
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         if chunk := message.get("body", b""):

@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, select, update
 
-from ark_broker.log.rows import from_rows
+from ark_broker.log.contents import fetch_events
 from ark_broker.log.tables import events, links
 from ark_broker.log.transaction import Transaction
 from ark_broker.model import Event
@@ -159,4 +159,4 @@ def _of_trace(key: str) -> ColumnElement[bool]:
 async def _page(transaction: Transaction, where: ColumnElement[bool]) -> list[Event]:
     """The next events to adopt. Each page leaves the condition, so the next one starts anew."""
     statement: Select[tuple[object, ...]] = select(events).where(where).order_by(events.c.seq).limit(_PAGE)
-    return from_rows((await transaction.connection.execute(statement)).all())
+    return await fetch_events(transaction.connection, statement)

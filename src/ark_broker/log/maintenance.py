@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, select, update
 
 from ark_broker.log.database import Database
 from ark_broker.log.packs import pack_finished
-from ark_broker.log.tables import events, links, log_head, packs, sessions
+from ark_broker.log.tables import contents, events, links, log_head, packs, sessions
 from ark_broker.log.writer import Writer
 from ark_broker.model.vocabulary import SESSION_DELETED, TRACE_PREFIX
 
@@ -129,6 +129,9 @@ class Maintenance:
         async with self._database.writer.begin() as connection:
             await connection.execute(
                 delete(packs).where(packs.c.session_id == session_id, packs.c.last_session_seq <= gone_seq)
+            )
+            await connection.execute(
+                delete(contents).where(contents.c.session_id == session_id, contents.c.epoch < gone_seq)
             )
         return removed
 

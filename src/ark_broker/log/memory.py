@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ark_broker.log.tables import GONE, links, queries, sessions
+from ark_broker.log.tables import GONE, contents, links, queries, sessions
 from ark_broker.sessions.correlate import Link
 from ark_broker.sessions.summary import QuerySummary, SessionSummary
 
@@ -46,17 +46,19 @@ class Memory:
         #: Position of the session's deletion; 0 for most.
         self.gone: dict[str, int] = {}
         self.queries: dict[str, dict[str, QuerySummary]] = {}
+        #: Keys of pieces that are stored already (`log.contents`).
+        self.contents: set[bytes] = set()
 
     def forget(self) -> None:
         """Drop everything: another process committed, or a transaction failed half-way."""
         self.at = -1
-        for kept in (self.links, self.sessions, self.gone, self.queries):
+        for kept in (self.links, self.sessions, self.gone, self.queries, self.contents):
             kept.clear()
 
     def start(self, prior: int) -> None:
         """Begin a transaction that found the head at `prior`."""
         self._starts += 1
-        crowded = len(self.links) + len(self.sessions) > self._limit
+        crowded = len(self.links) + len(self.sessions) + len(self.contents) > self._limit
         if self._starts % 64 == 0:
             crowded = crowded or sum(map(len, self.queries.values())) > self._limit
         if prior != self.at or crowded:
@@ -98,6 +100,16 @@ class Memory:
             )
             for session_id, name, state in rows:
                 self.queries[session_id][name] = decode_query(state)
+
+    async def unknown_contents(self, connection: AsyncConnection, keys: Iterable[bytes]) -> list[bytes]:
+        """Those of `keys` that are not stored; from here on they count as stored."""
+        missing = [key for key in keys if key not in self.contents]
+        for page in _pages(missing):
+            rows = await connection.execute(select(contents.c.key).where(contents.c.key.in_(page)))
+            self.contents.update(rows.scalars())
+        unknown = [key for key in missing if key not in self.contents]
+        self.contents.update(unknown)
+        return unknown
 
     def drop_session(self, session_id: str) -> None:
         """The session is no more: deleted, or moved into another."""

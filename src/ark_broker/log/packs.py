@@ -15,8 +15,8 @@ import zstandard
 from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ark_broker.log.contents import fetch_events
 from ark_broker.log.database import Database
-from ark_broker.log.rows import from_rows
 from ark_broker.log.tables import events, packs
 from ark_broker.model import Event
 from ark_broker.model.vocabulary import STREAM_COMPLETED, TRACE_PREFIX
@@ -116,7 +116,7 @@ async def _pack_stream(database: Database, query: str, session_id: str, until: i
     packed = 0
     while True:
         async with database.writer.begin() as connection:
-            batch = from_rows((await connection.execute(chunks)).all())
+            batch = await fetch_events(connection, chunks)
             if not batch:
                 return packed
             await connection.execute(delete(events).where(events.c.seq.in_([event.seq for event in batch])))

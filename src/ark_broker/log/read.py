@@ -9,10 +9,10 @@ from typing import Any, Final, Literal
 from sqlalchemy import ColumnElement, Row, Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ark_broker.log.contents import fetch_events
 from ark_broker.log.database import Database
 from ark_broker.log.memory import decode_query, decode_session
 from ark_broker.log.packs import packed_between, unpack
-from ark_broker.log.rows import from_rows
 from ark_broker.log.tables import GONE, events, links, log_head, packs, queries, sessions
 from ark_broker.model import Event
 from ark_broker.model.vocabulary import SESSION_DELETED
@@ -172,7 +172,7 @@ class Reader:
             window = window.where(*([events.c.type.in_(types)] if types else []))
             window = window.where(*([events.c.query == query] if query is not None else []))
             window = window.where(*([position <= until] if until is not None else []))
-        found = from_rows((await connection.execute(window.limit(limit))).all())
+        found = await fetch_events(connection, window.limit(limit))
         if len(found) == limit:
             until = scope.position(found[-1])
         # Rows first, packs second: what is packed in between is then seen twice rather than never.
@@ -200,13 +200,10 @@ class Reader:
             for column in (events.c.session_seq, events.c.query_seq)
         ]
         async with self._database.snapshot() as connection:
-            new = await connection.execute(
-                select(events).where(events.c.seq > after, events.c.seq <= until).order_by(events.c.seq).limit(limit)
-            )
-            found = {event.seq: event for event in from_rows(new.all())}
+            new = select(events).where(events.c.seq > after, events.c.seq <= until).order_by(events.c.seq)
+            found = {event.seq: event for event in await fetch_events(connection, new.limit(limit))}
             for condition in moved:
-                rows = await connection.execute(select(events).where(condition).limit(limit))
-                for event in from_rows(rows.all()):
+                for event in await fetch_events(connection, select(events).where(condition).limit(limit)):
                     found.setdefault(event.seq, event)
         deliveries = []
         for event in found.values():
@@ -220,7 +217,7 @@ class Reader:
             select(events).where(events.c.trace_id == bytes.fromhex(trace_id)).order_by(events.c.seq).limit(limit)
         )
         async with self._database.reader.connect() as connection:
-            return from_rows((await connection.execute(statement)).all())
+            return await fetch_events(connection, statement)
 
     async def last_position(self, scope: Scope) -> int:
         """Position of the newest event of the stream; 0 where there is none."""
@@ -241,7 +238,7 @@ class Reader:
         )
         in_packs = select(packs.c.data).where(packs.c.query == query).order_by(packs.c.last_query_seq.desc()).limit(1)
         async with self._database.reader.connect() as connection:
-            found = from_rows((await connection.execute(in_rows)).all())
+            found = await fetch_events(connection, in_rows)
             data = (await connection.execute(in_packs)).scalar_one_or_none()
         if data is not None:
             found += unpack(data)

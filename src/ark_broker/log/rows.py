@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -14,13 +14,20 @@ COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in events.columns
 _HEX: Final = frozenset({"trace_id", "span_id", "parent_span_id"})
 _FIRST_ID: Final = COLUMNS.index("trace_id")
 _BEFORE: Final = attrgetter(*COLUMNS[:_FIRST_ID])
-_AFTER: Final = attrgetter(*COLUMNS[_FIRST_ID + len(_HEX) :])
+_AFTER: Final = attrgetter(*COLUMNS[_FIRST_ID + len(_HEX) : -1])
 
 
-def to_rows(batch: Iterable[Event]) -> list[tuple[Any, ...]]:
-    """Rows in the order of `COLUMNS`."""
+def to_rows(batch: Iterable[Event], bodies: Mapping[bytes, bytes]) -> list[tuple[Any, ...]]:
+    """Rows in the order of `COLUMNS`. `bodies` has what is to be stored in place of some bodies, by event id."""
     return [
-        (*_BEFORE(event), _bytes(event.trace_id), _bytes(event.span_id), _bytes(event.parent_span_id), *_AFTER(event))
+        (
+            *_BEFORE(event),
+            _bytes(event.trace_id),
+            _bytes(event.span_id),
+            _bytes(event.parent_span_id),
+            *_AFTER(event),
+            bodies.get(event.id, event.body),
+        )
         for event in batch
     ]
 

@@ -2,6 +2,8 @@
 
 log_head ── one row: who this log is, and the last position given out
 events   ── the log itself, append only but for correlation (session, query and their positions)
+packs    ── chunks of finished streams, many to a row
+contents ── pieces of long bodies, once each, by their hash
 links    ── key → (session, query): how an event that names no session finds one
 sessions ── one summary row a session, kept in step with the log by the writer's transaction
 queries  ── one summary row a query of a session, likewise
@@ -115,6 +117,18 @@ packs: Final = Table(
 Index("packs_last", packs.c.last_seq)
 Index("packs_session", packs.c.session_id, packs.c.last_session_seq)
 Index("packs_query", packs.c.query, packs.c.last_query_seq)
+
+contents: Final = Table(
+    "contents",
+    metadata,
+    # A hash of the session and the piece.
+    Column("key", LargeBinary, primary_key=True),
+    Column("session_id", Text, nullable=False),
+    # Position of the session's last deletion when the piece was stored: the next one takes it along.
+    Column("epoch", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+Index("contents_session", contents.c.session_id, contents.c.epoch)
 
 links: Final = Table(
     "links",

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from sqlalchemy import Table, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ark_broker.log.contents import MIN_BODY, compress, split
 from ark_broker.log.database import Dialect
 from ark_broker.log.memory import Memory
 from ark_broker.log.packs import packed_ids
 from ark_broker.log.rows import to_rows
-from ark_broker.log.tables import GONE, events, links, log_head, queries, sessions
+from ark_broker.log.tables import GONE, contents, events, links, log_head, queries, sessions
 from ark_broker.model import Event
+from ark_broker.model.vocabulary import is_provisional
 from ark_broker.sessions.correlate import Correlator, keys_of
 from ark_broker.sessions.summary import fold
 
@@ -89,7 +91,33 @@ class Transaction:
     async def insert(self, batch: Sequence[Event]) -> None:
         """Add rows whose ids are not in the log yet."""
         if batch:
-            await self.dialect.insert(self.connection, events, to_rows(batch))
+            bodies = await self._store_contents(batch)
+            await self.dialect.insert(self.connection, events, to_rows(batch, bodies))
+
+    async def _store_contents(self, batch: Sequence[Event]) -> dict[bytes, bytes]:
+        """Store the pieces of long bodies that are not stored yet; returns what those events' rows keep, by id."""
+        long = [
+            event
+            for event in batch
+            if len(event.body) >= MIN_BODY and event.session_id is not None and not is_provisional(event.session_id)
+        ]
+        if not long:
+            return {}
+        await self.memory.load_sessions(self.connection, {event.session_id or "" for event in long})
+        bodies: dict[bytes, bytes] = {}
+        rows: dict[bytes, tuple[bytes, str, int, bytes]] = {}
+        for event in long:
+            session_id = event.session_id or ""
+            epoch = self.memory.gone.get(session_id, 0)
+            cut = split(event.body, f"{epoch}/{session_id}")
+            if cut is not None:
+                bodies[event.id] = cut.stored
+                rows |= {key: (key, session_id, epoch, piece) for key, piece in cut.pieces.items()}
+        missing = await self.memory.unknown_contents(self.connection, rows)
+        new = [(key, session, epoch, compress(piece)) for key, session, epoch, piece in map(rows.__getitem__, missing)]
+        if new:
+            await self.dialect.insert(self.connection, contents, new)
+        return bodies
 
     async def load_summaries(self, batch: Iterable[Event]) -> None:
         """Have the summaries of the events' sessions and queries in memory."""

@@ -19,6 +19,9 @@ MAX_TEXT: Final = 4_096
 
 def as_name(value: object) -> str:
     """A name or id: text, cut to `MAX_NAME`."""
+    # Nearly all are short and plain; this is asked several times a span.
+    if isinstance(value, str) and len(value) <= MAX_NAME and value.isascii() and "\x00" not in value:
+        return value
     return _clean(value, MAX_NAME)
 
 
@@ -28,8 +31,6 @@ def as_text(value: object) -> str:
 
 
 def _clean(value: object, limit: int) -> str:
-    if isinstance(value, str) and len(value) <= limit and value.isascii() and "\x00" not in value:
-        return value
     text = value if isinstance(value, str) else _as_json(value)
     if len(text) > limit:
         text = text[:limit]

@@ -10,7 +10,8 @@ from typing import Any
 from ark_broker.receive.otlp.canonical import Allowance, Attributes, Json, check_depth, json_double, plain
 from ark_broker.receive.otlp.schema import Field, Message
 
-_Convert = Callable[[Any, Allowance], Any]
+#: Key, what makes the content of it (None: it is canonical as it is), and whether that counts values.
+_Step = tuple[str, Callable[..., Any] | None, bool]
 
 
 def from_protobuf(message: Any, of: Message, allowance: Allowance, into: Attributes | None = None) -> Json:
@@ -22,12 +23,14 @@ def from_protobuf(message: Any, of: Message, allowance: Allowance, into: Attribu
     found: Json = {}
     # Only what is set, in the order of the numbers: most fields of most messages are not.
     for descriptor, content in message.ListFields():
-        step = plan.get(descriptor.number)
+        step = plan.get(descriptor)
         if step is None:
             continue
-        key, convert = step
+        key, convert, counts = step
         if convert is None:
             found[key] = content
+        elif not counts:
+            found[key] = convert(content)
         elif convert is attributes_from_protobuf:
             found[key] = attributes_from_protobuf(content, allowance, 0, into)
         else:
@@ -36,29 +39,29 @@ def from_protobuf(message: Any, of: Message, allowance: Allowance, into: Attribu
 
 
 @cache
-def _plan(of: Message) -> Mapping[int, tuple[str, _Convert | None]]:
-    """By field number: the key, and what makes the value of it. Worked out once a message type."""
-    numbers = of.protobuf.DESCRIPTOR.fields_by_name
-    return {numbers[field.name].number: (field.key, _converter(field)) for field in of.fields}
+def _plan(of: Message) -> Mapping[Any, _Step]:
+    """By protobuf's field descriptor. Worked out once a message type."""
+    descriptors = of.protobuf.DESCRIPTOR.fields_by_name
+    return {descriptors[field.name]: (field.key, *_converter(field)) for field in of.fields}
 
 
-def _converter(field: Field) -> _Convert | None:
+def _converter(field: Field) -> tuple[Callable[..., Any] | None, bool]:
     match field.kind, field.of:
         case "id", _:
-            return lambda value, _allowance: value.hex()
+            return bytes.hex, False
         case "u64", _:
-            return lambda value, _allowance: str(value)
+            return str, False
         case "texts", _:
-            return lambda values, _allowance: list(values)
+            return list, False
         case "attributes", _:
-            return attributes_from_protobuf
+            return attributes_from_protobuf, True
         case "any", _:
-            return any_from_protobuf
+            return any_from_protobuf, True
         case "message", Message() as of:
-            return lambda value, allowance: from_protobuf(value, of, allowance)
+            return lambda value, allowance: from_protobuf(value, of, allowance), True
         case "messages", Message() as of:
-            return lambda values, allowance: _messages(values, of, allowance)
-    return None
+            return lambda values, allowance: _messages(values, of, allowance), True
+    return None, False
 
 
 def _messages(values: Any, of: Message, allowance: Allowance) -> list[Json]:
@@ -74,16 +77,18 @@ def attributes_from_protobuf(
     found = []
     for item in attributes:
         key, value = item.key, item.value
-        # Most values are text, and asking for it is cheaper than asking which kind it is.
-        text = value.string_value
-        if text:
-            content: Json = {"stringValue": text}
-            entry: Json = {"key": key, "value": content}
+        # Nearly all are a text or a number, and asking for those is cheaper than asking which kind it is.
+        known: object
+        if known := value.string_value:
+            entry: Json = {"key": key, "value": {"stringValue": known}}
+        elif known := value.int_value:
+            entry = {"key": key, "value": {"intValue": str(known)}}
         else:
             content = any_from_protobuf(value, allowance, depth)
             entry = {"key": key, "value": content} if content or item.HasField("value") else {"key": key}
+            known = plain(content)
         if into is not None:
-            into[key] = text or plain(content)
+            into[key] = known
         if index := item.key_strindex:
             entry["keyStrindex"] = index
         found.append(entry)
