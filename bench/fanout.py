@@ -46,7 +46,7 @@ async def _race(port: int, path: str, bursts: int, post: str, body: bytes) -> fl
         readers.append(asyncio.create_task(_read(port, path, left, ready, done)))
         if len(readers) % 100 == 0:
             await asyncio.sleep(0.05)
-    await ready.wait()
+    await asyncio.wait_for(ready.wait(), 60)
     started = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for number in range(bursts):
@@ -61,7 +61,7 @@ async def _race(port: int, path: str, bursts: int, post: str, body: bytes) -> fl
             int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
         )
         await reader.readexactly(length)
-    await asyncio.gather(*readers)
+    await asyncio.wait_for(asyncio.gather(*readers), 120)
     seconds = time.perf_counter() - started
     writer.close()
     return READERS * bursts * BURST / seconds
@@ -103,7 +103,7 @@ def _bare(bursts: int) -> float:
                 time.sleep(0.05)
         return asyncio.run(_race(port, "/stream", bursts, "/burst", _frames()))
     finally:
-        process.terminate()
+        process.kill()
         process.wait(10)
 
 

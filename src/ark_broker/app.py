@@ -19,7 +19,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 
 from ark_broker import __version__
-from ark_broker.api import errors, health
+from ark_broker.api import errors, health, openapi
 from ark_broker.api.ark.stream import StreamEndpoint
 from ark_broker.api.connection import GuardedHttp
 from ark_broker.api.intake import Intake
@@ -71,6 +71,7 @@ def build(settings: Settings, database: Database) -> tuple[Services, Listener]:
         commit_max_events=settings.commit_max_events,
     )
     writer.stats.observe_commit = metrics.commit_seconds.observe
+    writer.stats.observe_failure = metrics.commit_failures.inc
     maintenance = Maintenance(
         database,
         writer,
@@ -139,6 +140,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (health.router, events.router, sessions.router, queries.router, traces.router):
         app.include_router(router)
     errors.install(app)
+    openapi.install(app)
     app.add_middleware(PathSegments)
     app.add_middleware(RequestContext)
     return app

@@ -7,7 +7,9 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, update
 
+from ark_broker.log.tables import events, log_head
 from tests.support.api import Api, StartApi
 from tests.support.sse import listen
 
@@ -128,6 +130,23 @@ async def test_a_reader_of_what_this_log_never_had_is_told(api: Api, path: str) 
             hello = await frames.hello()
             assert (hello["recovered"], hello["reason"], hello["from"]) == (False, reason, 0)
             assert (await frames.next()).id == "1", "from the beginning: nothing of this log was seen"
+
+
+async def test_a_reader_from_before_what_retention_kept_is_told(each_api: Api) -> None:
+    await each_api.events(*(named("s1") for _ in range(6)))
+    async with each_api.services.reader._database.writer.begin() as connection:
+        await connection.execute(delete(events).where(events.c.seq <= 4))
+        await connection.execute(update(log_head).values(floor=4))
+
+    for path in STREAMS[:3]:
+        async with listen(each_api.http, path, params={"after": 2}) as frames:
+            hello = await frames.hello()
+            assert (hello["recovered"], hello["reason"], hello["from"]) == (False, "retention", 2)
+            assert [frame.id for frame in await frames.take(2)] == ["5", "6"]
+        async with listen(each_api.http, path, params={"after": 4}) as frames:
+            assert (await frames.hello())["recovered"] is True
+    page = await each_api.get("/v1/events", after=2)
+    assert [event["seq"] for event in page["items"]] == [5, 6]
 
 
 async def test_the_list_of_sessions_is_followed_and_bursts_are_one_frame(start_api: StartApi) -> None:

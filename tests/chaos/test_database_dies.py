@@ -11,12 +11,13 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from tests.support.load import load
+from tests.support.load import Load, load
 from tests.support.postgres import PostgresServer, create_database
 from tests.support.process import StartBroker
 from tests.support.sdk import Agent
 from tests.support.stored import assert_intact, query, stored_spans
 from tests.support.streams import following
+from tests.support.waiting import until
 
 MIB = 2**20
 
@@ -39,6 +40,8 @@ async def test_everything_exported_arrives_once_though_postgres_restarts(
             enough = len(sent.refusals) + 40
             await asyncio.to_thread(end, own_postgres)
             await sent.until_refused(enough)
+            # The longer it lasts, the longer are the pauses it asks for: exporters have few tries.
+            await until(lambda: asked_to_wait(sent, seconds=2))
             assert process.memory_info().rss < memory + 50 * MIB
             await asyncio.to_thread(own_postgres.start)
         await sent.until(len(sent.acknowledged) + 500)
@@ -75,6 +78,11 @@ async def test_a_commit_that_comes_after_its_answer_is_stored_once(
     assert sent.acknowledged == stored.keys()
     assert max(stored.values()) == 1
     await assert_intact(url)
+
+
+async def asked_to_wait(sent: Load, seconds: int) -> bool:
+    """True where the last refusal asked for a pause of at least so long."""
+    return int(sent.refusals[-1].headers["retry-after"]) >= seconds
 
 
 @contextmanager

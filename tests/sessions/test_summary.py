@@ -216,7 +216,7 @@ def test_a_session_counts_what_its_queries_and_other_events_used() -> None:
 
 def test_search_text_has_a_line_for_each_name_in_lower_case() -> None:
     session, _ = folded([report(1, "x", "Query-A", agent="Planner"), report(2, "x", provisional(trace(1)))])
-    assert session.search == "\ns\nagent:planner\nquery-a\n"
+    assert session.search == "\ns\n\x1fplanner\nquery-a\n"
 
 
 def test_search_text_is_bounded() -> None:

@@ -129,8 +129,10 @@ async def _serving(
             return server.started
 
         await until(started)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
-            yield Api(http, app.state.services, logs)
-        app.state.services.tail.finish_followers()
-        server.should_exit = True
-        await running
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+                yield Api(http, app.state.services, logs)
+        finally:
+            app.state.services.tail.finish_followers()
+            server.should_exit = True
+            await running

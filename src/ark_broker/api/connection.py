@@ -67,8 +67,8 @@ class GuardedHttp(HttpToolsProtocol):
 
     @property
     def _answering(self) -> bool:
-        """An earlier request of the connection has no complete answer yet: nothing may be written into it."""
-        return self.cycle is not None and not self.cycle.response_complete
+        """In the middle of an answer, into which nothing may be written."""
+        return self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
 
     def _refuse(self, status: bytes) -> None:
         self._in_head = False

@@ -21,6 +21,14 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def _without_controls(text: str) -> str:
+    if any(character < " " for character in text):
+        raise ValueError("must not have control characters")
+    return text
+
+
+#: Free text to search for. What the log searches in is separated by control characters.
+SearchText = Annotated[str, AfterValidator(_without_controls)]
 #: Text of a query parameter. PostgreSQL takes no NUL, not even to compare with.
 Text = Annotated[str, AfterValidator(_without_nul)]
 #: A name in a query parameter.

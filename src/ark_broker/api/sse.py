@@ -147,36 +147,28 @@ class LiveStream:
             services.metrics.subscribers.dec()
 
     async def _bursts(self, follower: Follower) -> AsyncIterator[bytes]:
-        silent_since = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
+        silent_since = spoken_at = clock()
         while not self.services.tail.closing.is_set():
-            burst = await self._next(follower)
-            now = asyncio.get_running_loop().time()
+            patience = self._patience()
+            burst = await follower.next(max(0.0, spoken_at + patience - clock()))
             if burst is None:
-                data, over = self._silence(now - silent_since)
-            elif self.inspect is not None:
-                silent_since = now
-                data, over = self.inspect(burst)
+                if clock() < spoken_at + patience:
+                    continue
+                data, over = self._silence(clock() - silent_since)
+                spoken_at = clock()
             else:
-                silent_since = now
-                data, over = burst.data, False
+                data, over = (burst.data, False) if self.inspect is None else self.inspect(burst)
+                silent_since = spoken_at = clock()
             if data:
                 yield data
             if over:
                 return
 
-    async def _next(self, follower: Follower) -> Burst | None:
-        """The next burst; None after a while of silence."""
-        patience = self.services.settings.heartbeat_seconds
-        if self.patience is not None:
-            patience = min(patience, self.patience())
-        try:
-            async with asyncio.timeout(max(patience, 0.001)):
-                while (burst := await follower.next()) is None:
-                    if self.services.tail.closing.is_set():
-                        return None
-                return burst
-        except TimeoutError:
-            return None
+    def _patience(self) -> float:
+        """Seconds of silence after which something is said."""
+        heartbeat = self.services.settings.heartbeat_seconds
+        return heartbeat if self.patience is None else min(heartbeat, self.patience())
 
     def _silence(self, seconds: float) -> tuple[bytes, bool]:
         if self.services.tail.closing.is_set():

@@ -17,7 +17,7 @@ from ark_broker.log.tables import GONE, events, links, log_head, packs, queries,
 from ark_broker.model import Event
 from ark_broker.model.vocabulary import SESSION_DELETED
 from ark_broker.sessions.correlate import query_key
-from ark_broker.sessions.summary import QuerySummary, SessionSummary
+from ark_broker.sessions.summary import AGENT_MARK, QuerySummary, SessionSummary
 
 #: Rows looked at for one filtered page. A rarer match is found on a later page: the cursor moves on.
 SCAN_LIMIT: Final = 10_000
@@ -403,5 +403,5 @@ def _text_conditions(conditions: SessionFilter, search: ColumnElement[str]) -> l
     if conditions.text:
         found.append(search.contains(conditions.text.lower(), autoescape=True))
     if conditions.agent:
-        found.append(search.contains(f"\nagent:{conditions.agent.lower()}\n", autoescape=True))
+        found.append(search.contains(f"\n{AGENT_MARK}{conditions.agent.lower()}\n", autoescape=True))
     return found

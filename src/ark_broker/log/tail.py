@@ -28,6 +28,9 @@ _log = structlog.get_logger(__name__)
 
 #: Rows of one catch-up read from the database.
 CATCH_UP_ROWS: Final = 2_000
+#: How much a stream with many readers waits, to put more into one write to each of them.
+_TICK_SECONDS_A_FOLLOWER: Final = 0.000_06
+_LONGEST_TICK_SECONDS: Final = 0.012
 #: Bytes joined into one write.
 WRITE_BYTES: Final = 256 * 1024
 
@@ -48,6 +51,8 @@ class Format:
     key: str
     #: The frame of one event at its position in the stream; b"" for an event that this format leaves out.
     encode: Callable[[Item, int], bytes]
+    #: True for an item that readers have to look at themselves; it shows as `Burst.notable`, asked once for all.
+    notable: Callable[[Item], bool] = lambda _item: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class Burst:
     last: int
     data: bytes
     items: tuple[Item, ...]
+    notable: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -74,6 +80,9 @@ class Channel:
     floor: int
     bursts: deque[Burst] = field(default_factory=deque)
     followers: set[Follower] = field(default_factory=set)
+    _joined: Burst | None = None
+    _woken_at: float = 0.0
+    _wake_timer: asyncio.TimerHandle | None = None
 
     def after(self, cursor: int) -> list[Burst] | None:
         """Bursts after `cursor`, as many as make one write; None where the channel starts later."""
@@ -102,7 +111,38 @@ class Channel:
             if position is not None and position > after:
                 kept.append((position, item))
                 frames.append(self.format.encode(item, position))
-        return Burst(kept[0][0], kept[-1][0], b"".join(frames), tuple(item for _, item in kept))
+        items = tuple(item for _, item in kept)
+        return Burst(kept[0][0], kept[-1][0], b"".join(frames), items, any(map(self.format.notable, items)))
+
+    def joined(self, bursts: Sequence[Burst]) -> Burst:
+        """Several bursts as one. Readers that are equally far share it: it is made once for all of them."""
+        first, last = bursts[0].first, bursts[-1].last
+        if self._joined is None or (self._joined.first, self._joined.last) != (first, last):
+            self._joined = Burst(
+                first,
+                last,
+                b"".join([burst.data for burst in bursts]),
+                tuple(item for burst in bursts for item in burst.items),
+                any(burst.notable for burst in bursts),
+            )
+        return self._joined
+
+    def wake(self) -> None:
+        """Wake the followers: at once where they are few, else at most once a tick, so that one write carries more."""
+        if self._wake_timer is not None:
+            return
+        loop = asyncio.get_running_loop()
+        due = self._woken_at + min(_LONGEST_TICK_SECONDS, len(self.followers) * _TICK_SECONDS_A_FOLLOWER)
+        if loop.time() >= due:
+            self._wake_now()
+        else:
+            self._wake_timer = loop.call_at(due, self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._wake_timer = None
+        self._woken_at = asyncio.get_running_loop().time()
+        for follower in self.followers:
+            follower.wake.set()
 
 
 class Tail:
@@ -243,8 +283,7 @@ class Tail:
         self._used += _weight(burst)
         while self._used > self._ring_bytes and len(self._ring) > 1:
             self._let_go()
-        for follower in channel.followers:
-            follower.wake.set()
+        channel.wake()
 
     def _let_go(self) -> None:
         channel, burst = self._ring.popleft()
@@ -314,8 +353,8 @@ class Follower:
             if burst is not None:
                 yield burst
 
-    async def next(self) -> Burst | None:
-        """The next burst; None where it woke for nothing (or to end)."""
+    async def next(self, patience: float | None = None) -> Burst | None:
+        """The next burst; None where it woke for nothing: to end, or after `patience` seconds."""
         channel = self._channel
         assert channel is not None, "a follower is used inside its `with` block"
         self.wake.clear()
@@ -323,18 +362,21 @@ class Follower:
         if ready is None:
             return await self._from_database(channel)
         if ready:
-            return self._take(ready)
+            self.cursor = ready[-1].last
+            return ready[0] if len(ready) == 1 else channel.joined(ready)
         if not self._tail.closing.is_set():
-            await self.wake.wait()
+            await self._sleep(patience)
         return None
 
-    def _take(self, ready: Sequence[Burst]) -> Burst:
-        self.cursor = ready[-1].last
-        if len(ready) == 1:
-            return ready[0]
-        data = b"".join(burst.data for burst in ready)
-        items = tuple(item for burst in ready for item in burst.items)
-        return Burst(ready[0].first, ready[-1].last, data, items)
+    async def _sleep(self, patience: float | None) -> None:
+        if patience is None:
+            await self.wake.wait()
+            return
+        timer = asyncio.get_running_loop().call_later(patience, self.wake.set)
+        try:
+            await self.wake.wait()
+        finally:
+            timer.cancel()
 
     async def _from_database(self, channel: Channel) -> Burst | None:
         floor = channel.floor

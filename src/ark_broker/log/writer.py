@@ -62,6 +62,7 @@ class WriterStats:
     failures: int = 0
     last_commit_seconds: float = 0.0
     observe_commit: Callable[[float], None] = lambda _seconds: None
+    observe_failure: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True, eq=False)
@@ -235,6 +236,7 @@ class Writer:
             await self._store(items)
         except Exception as error:  # noqa: BLE001 - whatever it was, the requests are told and the task goes on
             self.stats.failures += 1
+            self.stats.observe_failure()
             if not is_unavailable(error):
                 _log.exception("commit failed", events=len(items))
             else:

@@ -144,7 +144,7 @@ def _cloud_event(value: object) -> Event:
     fields = dict(data) if isinstance(data, dict) else {}
     # Extension attributes are lower case without separators: `sessionid`.
     extensions = {name.replace("_", ""): name for name in _NAMES if "_" in name}
-    fields |= {extensions[key]: item for key, item in value.items() if key in extensions}
+    fields |= {_camel(extensions[key]): item for key, item in value.items() if key in extensions}
     fields |= {key: value[key] for key in ("type", "time", "query", "namespace", "agent") if key in value}
     parent = _TRACEPARENT.fullmatch(str(value.get("traceparent", "")))
     if parent is not None:

@@ -10,11 +10,11 @@ import zstandard
 
 from ark_broker.model.errors import BadInput, TooLarge, UnsupportedMedia
 
-#: Inflated at once, at most: how far beyond its limit a body can get.
+#: Inflated at once, at most (zstd: about): how far beyond its limit a body can get.
 _BLOCK: Final = 64 * 1024
-#: Handed to zlib at once, at most.
-_PIECE: Final = 4 * 1024
-_GZIP_MAGIC: Final = b"\x1f\x8b"
+#: Zstandard makes at most one block of 128 KiB out of four bytes.
+_ZSTD_BLOCK: Final = 128 * 1024
+_ZSTD_LEAST: Final = 4
 
 
 class Decoder(Protocol):
@@ -22,6 +22,9 @@ class Decoder(Protocol):
 
     def feed(self, chunk: bytes) -> bytes:
         """What `chunk` adds to the decoded body. Raises TooLarge or BadInput."""
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        """The same, bit by bit: for a body without a limit, of which a small chunk may become a very large one."""
 
     def finish(self) -> bytes:
         """What is left at the end. Raises BadInput where the body is cut short."""
@@ -36,9 +39,9 @@ def decoder(content_encoding: str | None, limit: int) -> Decoder:
         case "identity" | "":
             return _Identity(limit)
         case "gzip" | "x-gzip":
-            return _Zlib(limit, "gzip", 16 + zlib.MAX_WBITS)
+            return _Zlib(limit, "gzip")
         case "deflate":
-            return _Zlib(limit, "deflate", zlib.MAX_WBITS)
+            return _Zlib(limit, "deflate")
         case "zstd":
             return _Zstd(limit)
     raise UnsupportedMedia("supported encodings: gzip, deflate, zstd, identity", "Content-Encoding")
@@ -55,77 +58,73 @@ class _Identity:
             raise too_large(self._limit)
         return chunk
 
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        yield self.feed(chunk)
+
     def finish(self) -> bytes:
         return b""
 
 
 class _Zlib:
-    """gzip and deflate. Deflate without the zlib header, as some senders write it, is understood too.
+    """gzip and deflate. Deflate without the zlib header, as some senders write it, is understood too."""
 
-    gzip members may follow each other, and are one body together (RFC 1952, 2.2).
-    """
-
-    def __init__(self, limit: int, name: str, window: int) -> None:
+    def __init__(self, limit: int, name: str) -> None:
         self._limit = limit
         self._name = name
-        self._window = window
         self._size = 0
-        self._inflate = zlib.decompressobj(window)
-        self._may_be_raw = name == "deflate"
-        #: What was fed while it is not known yet whether there is a header.
-        self._start = b""
+        self._head = b""
         self._empty = True
+        self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS) if name == "gzip" else None
 
     def feed(self, chunk: bytes) -> bytes:
+        return b"".join(self.pieces(chunk))
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
         if not chunk:
-            return b""
+            return
         self._empty = False
-        parts: list[bytes] = []
-        # zlib copies what it did not use: small pieces bound that, however many members a chunk has.
-        for start in range(0, len(chunk), _PIECE):
-            parts += self._inflated(chunk[start : start + _PIECE])
-        return b"".join(parts)
-
-    def _inflated(self, rest: bytes) -> Iterator[bytes]:
-        while rest:
-            if self._inflate.eof:
-                self._next_member(rest)
-            part = self._step(rest)
-            yield part
-            rest = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
-            # It may have taken all input, and hold output back that did not fit the block.
-            while not rest and not self._inflate.eof and len(part) == _BLOCK:
-                part = self._step(b"")
+        if self._inflate is None:
+            self._head += chunk
+            if len(self._head) < 2:
+                return
+            chunk, self._head = self._head, b""
+            self._inflate = zlib.decompressobj(_deflate_window(chunk))
+        if self._inflate.eof:
+            raise self._trailing()
+        while chunk:
+            part = self._step(self._inflate, chunk)
+            chunk = self._inflate.unconsumed_tail
+            if part:
                 yield part
+        if self._inflate.unused_data:
+            raise self._trailing()
 
-    def _next_member(self, data: bytes) -> None:
-        if self._name != "gzip" or not data.startswith(_GZIP_MAGIC[: len(data)]):
-            raise BadInput(f"data after the end of the {self._name} stream", "body")
-        self._inflate = zlib.decompressobj(self._window)
-
-    def _step(self, data: bytes) -> bytes:
+    def _step(self, inflate: zlib._Decompress, data: bytes) -> bytes:
         try:
-            part = self._inflate.decompress(data, _BLOCK)
+            part = inflate.decompress(data, _BLOCK)
         except zlib.error as error:
-            if not self._may_be_raw:
-                raise BadInput(f"not {self._name} data: {error}", "body") from None
-            self._may_be_raw = False
-            self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-            return self._step(self._start + data)
-        if self._may_be_raw:
-            self._start += data
-            self._may_be_raw = not part and len(self._start) < _PIECE
+            raise BadInput(f"not {self._name} data: {error}", "body") from None
         self._size += len(part)
         if self._size > self._limit:
             raise too_large(self._limit)
         return part
 
+    def _trailing(self) -> BadInput:
+        return BadInput(f"data after the end of the {self._name} stream", "body")
+
     def finish(self) -> bytes:
-        if self._empty:
-            return b""
-        if not self._inflate.eof:
+        if not self._empty and (self._inflate is None or not self._inflate.eof):
             raise BadInput(f"the {self._name} stream is cut short", "body")
         return b""
+
+
+def _deflate_window(head: bytes) -> int:
+    """What zlib needs to know: does the zlib header (RFC 1950) come first, or deflate's first block (RFC 1951)?
+
+    No encoder begins a block with what would be a header: it would have to set bits that are only padding.
+    """
+    is_zlib = head[0] & 0x0F == 8 and (head[0] << 8 | head[1]) % 31 == 0
+    return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS
 
 
 class _Zstd:
@@ -139,10 +138,15 @@ class _Zstd:
         self._frame: zstandard.ZstdDecompressionObj | None = None
 
     def feed(self, chunk: bytes) -> bytes:
-        parts = []
-        # zstd inflates all it is given: small pieces bound how far beyond the limit one call can get.
-        for start in range(0, len(chunk), 512):
-            piece = chunk[start : start + 512]
+        return b"".join(self.pieces(chunk))
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        at = 0
+        while at < len(chunk):
+            # zstd inflates all it is given: the nearer the limit is, the less it gets at once.
+            room = (self._limit - self._size) // _ZSTD_BLOCK * _ZSTD_LEAST
+            piece = chunk[at : at + min(512, max(_ZSTD_LEAST, room))]
+            at += len(piece)
             while piece:
                 if self._frame is None or self._frame.eof:
                     self._frame = self._context.decompressobj(write_size=_BLOCK)
@@ -151,8 +155,8 @@ class _Zstd:
                 self._size += len(part)
                 if self._size > self._limit:
                     raise too_large(self._limit)
-                parts.append(part)
-        return b"".join(parts)
+                if part:
+                    yield part
 
     @staticmethod
     def _inflate(frame: zstandard.ZstdDecompressionObj, piece: bytes) -> bytes:

@@ -19,6 +19,8 @@ from ark_broker.sessions.footprint import MAX_NAMES, Dated, Footprint, earlier, 
 from ark_broker.sessions.phase import PhaseEvidence, evidence_class
 from ark_broker.sessions.tally import NO_CHANGE, Change, Tally, dollars
 
+#: Stands before an agent's name in a session's search text: nobody types it, so no other name looks like an agent.
+AGENT_MARK: Final = "\x1f"
 #: Characters of a session's search text.
 MAX_SEARCH: Final = 16_384
 
@@ -233,9 +235,9 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
 
     @property
     def search(self) -> str:
-        """Text to search for names in, lower case: a line each for the id, `agent:<agent>` and the queries."""
+        """Text to search for names in, lower case: a line each for the id, the agents (marked) and the queries."""
         text = "\n"
-        for line in (self.id, *(f"agent:{agent}" for agent in self.agents), *self.query_names):
+        for line in (self.id, *(AGENT_MARK + agent for agent in self.agents), *self.query_names):
             if len(text) + len(line) < MAX_SEARCH:
                 text += line.lower() + "\n"
         return text

@@ -57,6 +57,9 @@ class StreamEndpoint:
         )
 
 
+_NOTABLE: Final = frozenset({STREAM_COMPLETED, LLM_ERROR})
+
+
 def _encode_chunk(item: Item, _position: int) -> bytes:
     if not isinstance(item, Event) or item.kind != "chunk" or item.type == STREAM_COMPLETED:
         return b""
@@ -64,7 +67,7 @@ def _encode_chunk(item: Item, _position: int) -> bytes:
 
 
 #: The chunk as it was posted, and nothing else: Ark's clients split on blank lines and parse what is left.
-CHUNKS_ONLY: Final = Format("ark-chunks", _encode_chunk)
+CHUNKS_ONLY: Final = Format("ark-chunks", _encode_chunk, lambda item: isinstance(item, Event) and item.type in _NOTABLE)
 
 
 async def read(request: Request, services: Services, query: str) -> Response:
@@ -101,14 +104,12 @@ class _ArkReader:
         self._seen = False
 
     def inspect(self, burst: Burst) -> tuple[bytes, bool]:
-        frames = []
-        for item in burst.items:
-            if not isinstance(item, Event) or item.kind != "chunk":
-                continue
-            self._seen = True
-            frames.append(_encode_chunk(item, 0))
-            if (item.query_seq or 0) >= self._settled and _ends(item):
-                return b"".join(frames) + DONE, True
+        self._seen = self._seen or bool(burst.data)
+        if burst.notable:
+            for number, item in enumerate(burst.items):
+                if isinstance(item, Event) and (item.query_seq or 0) >= self._settled and _ends(item):
+                    frames = [_encode_chunk(before, 0) for before in burst.items[: number + 1]]
+                    return b"".join([*frames, DONE]), True
         return burst.data, False
 
     def patience(self) -> float:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, BackgroundTasks, Query, Request
 from starlette.responses import Response
 
 from ark_broker.api.encode import page_json
-from ark_broker.api.paths import NameText, Text, json_response, path_name
+from ark_broker.api.paths import NameText, SearchText, json_response, path_name
 from ark_broker.api.services import Deps, Services
 from ark_broker.api.sse import LiveStream, hello, where_to_start
 from ark_broker.api.v1.events import After, Limit, Types
@@ -69,7 +69,7 @@ async def list_sessions(
     query: Name = None,
     since: Annotated[datetime | None, Query(description="Last activity at or after; RFC 3339.")] = None,
     until: Annotated[datetime | None, Query(description="Last activity before; RFC 3339.")] = None,
-    q: Annotated[Text | None, Query(max_length=200, description="Free text over names.")] = None,
+    q: Annotated[SearchText | None, Query(max_length=200, description="Free text over names.")] = None,
     limit: Limit = 50,
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
 ) -> Response:

@@ -13,6 +13,7 @@ import orjson
 
 from ark_broker.model import Event
 from ark_broker.model.details import Details
+from ark_broker.model.vocabulary import RESERVED
 from ark_broker.receive.conventions import ark, common, genai
 from ark_broker.receive.conventions.family import Family, Told
 from ark_broker.receive.fields import as_cost, as_count, as_name, as_text
@@ -89,6 +90,8 @@ def fill(event: Event, told: Told, defaults: Mapping[str, str]) -> None:
     if event.question_id is None and isinstance(uri := told.attributes.get("question.uri"), str):
         event.question_id = as_name(uri.rstrip("/").rpartition("/")[2]) or None
     event.type = type_of(told) or event.type
+    if event.type in RESERVED:
+        event.type = event.kind
 
 
 def _set_error(event: Event, value: object) -> None:

@@ -173,7 +173,8 @@ def _values(value: object, depth: int) -> list[object]:
     check_depth(depth)
     if not isinstance(value, dict):
         raise BadInput('must be an object {"values": […]}')
-    return _list(value.get("values") or [])
+    values = value.get("values")
+    return [] if values is None else _list(values)
 
 
 def _double(value: object, _allowance: Allowance, _depth: int) -> float | str:

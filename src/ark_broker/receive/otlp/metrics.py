@@ -50,7 +50,9 @@ def _count_json(body: bytes) -> int:
 
 
 def _objects(value: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    found = value.get(key) or []
+    found = value.get(key)
+    if found is None:
+        return []
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise BadInput("must be an array of objects", key)
     return found

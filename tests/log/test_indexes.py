@@ -1,0 +1,138 @@
+"""Every query of the read side is served by an index: the planner of either database says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from sqlalchemy import event as sqlalchemy_event
+
+from ark_broker.log.read import SESSION_LIST, WHOLE_LOG, Scope, SessionFilter
+from tests.log.conftest import Log
+from tests.support.events import NOON, child, make, root, trace
+
+#: Tables that grow; `log_head` has one row.
+GROWING = {"events", "sessions", "queries", "links", "packs"}
+
+Statement = tuple[str, Any]
+
+
+async def fill(log: Log) -> None:
+    """A few sessions, so that every read has something to find."""
+    for number in range(1, 40):
+        fields = {"session_id": f"s{number}", "query": f"q{number}", "namespace": "a", "agent": "coder"}
+        await log.writer.append(
+            [
+                root(f"root {number}", number, query_uid=f"uid{number}", time=NOON + number, **fields),
+                child(f"child {number}", number),
+                make(f"chunk {number}", kind="chunk", query=f"q{number}", stream_id=f"q{number}"),
+                make(f"early {number}", kind="chunk", query=f"unknown{number}"),
+            ]
+        )
+
+
+async def read_everything(log: Log) -> None:
+    """Call each read in each form that the API uses."""
+    reader = log.reader
+    scopes = [WHOLE_LOG, Scope("session", "s1"), Scope("query", "q1")]
+    for scope in scopes:
+        await reader.page(scope, 3, 10)
+        await reader.page(scope, 3, 10, types=["llm.chunk", "test"])
+        await reader.page(scope, 3, 10, query="q1")
+        await reader.page(scope, 3, 10, types=["test"], query="q1")
+        await reader.last_position(scope)
+    await reader.head()
+    await reader.between(3, 20, 100)
+    await reader.trace(trace(1), 100)
+    await reader.last_chunk("q1")
+    await reader.session("s1")
+    await reader.gone_at("s1")
+    await reader.session_changes(3, 30, 10)
+    async with reader.snapshot() as connection:
+        await reader.queries_of("s1", 10, connection)
+    for name in ("q1", "uid1"):
+        await reader.find_queries(name, None, None)
+        await reader.find_queries(name, "a", None)
+        await reader.find_queries(name, None, "s1")
+    await reader.has_waiting_query("unknown1")
+    for conditions in (
+        SessionFilter(),
+        SessionFilter(status="active"),
+        SessionFilter(namespace="a"),
+        SessionFilter(status="active", namespace="a"),
+        SessionFilter(since=NOON, until=NOON + 100),
+        SessionFilter(text="s1"),
+        SessionFilter(agent="coder"),
+        SessionFilter(query="q1"),
+        SessionFilter(query="q1", text="s", agent="coder", status="active"),
+    ):
+        for before in (None, (NOON + 20, "s20")):
+            await reader.session_list(conditions, before, 5)
+    assert SESSION_LIST.kind == "sessions"
+
+
+@pytest.fixture
+def statements(log: Log) -> Iterator[list[Statement]]:
+    """What is asked of the database through the reader's pool from here on."""
+    found: list[Statement] = []
+    engine = log.reader._database.reader.sync_engine
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        found.append((statement, parameters))
+
+    sqlalchemy_event.listen(engine, "before_cursor_execute", note)
+    yield found
+    sqlalchemy_event.remove(engine, "before_cursor_execute", note)
+
+
+async def test_every_read_is_served_by_an_index(log: Log, statements: list[Statement]) -> None:
+    await fill(log)
+    statements.clear()
+    await read_everything(log)
+    # One of each form: the statements differ only in their parameters otherwise.
+    asked = {statement: parameters for statement, parameters in statements if "SELECT" in statement}
+    assert len(asked) > 25
+
+    scans = {}
+    async with log.database.reader.connect() as connection:
+        postgres = connection.dialect.name == "postgresql"
+        if postgres:
+            await connection.exec_driver_sql("SET enable_seqscan = off")
+        for statement, parameters in asked.items():
+            explain = "EXPLAIN (FORMAT JSON) " if postgres else "EXPLAIN QUERY PLAN "
+            rows = (await connection.exec_driver_sql(explain + statement, parameters)).all()
+            found = (
+                scanned_by_postgres(rows[0][0]) if postgres else scanned_by_sqlite(statement, [row[3] for row in rows])
+            )
+            if found:
+                scans[statement] = found
+
+    assert scans == {}
+
+
+def scanned_by_sqlite(statement: str, plan: list[str]) -> list[str]:
+    """Steps that read a whole table. Walking it from one end, in the order of its key, to a limit is none."""
+    if "WHERE" not in statement and "ORDER BY" in statement and "LIMIT" in statement:
+        return []
+    return [step for step in plan if step.startswith("SCAN ") and step.split()[1] in GROWING and " USING " not in step]
+
+
+def scanned_by_postgres(plan: Any) -> list[str]:
+    """Nodes that read a whole table, or a whole index without a limit above them."""
+    plans = orjson.loads(plan) if isinstance(plan, str) else plan
+    return list(_bad_nodes(plans[0]["Plan"], limited=False))
+
+
+def _bad_nodes(node: dict[str, Any], *, limited: bool) -> Iterator[str]:
+    kind = node["Node Type"]
+    if node.get("Relation Name") in GROWING:
+        if kind == "Seq Scan":
+            yield f"Seq Scan on {node['Relation Name']}"
+        elif kind in ("Index Scan", "Index Only Scan") and "Index Cond" not in node and not limited:
+            yield f"{kind} without condition using {node['Index Name']}"
+    # Whoever sorts, or hashes, takes everything first: the limit above does not help what is below.
+    limited = (limited or kind == "Limit") and kind not in ("Sort", "Hash", "Aggregate")
+    for below in node.get("Plans", ()):
+        yield from _bad_nodes(below, limited=limited)
