@@ -13,6 +13,9 @@ from ark_broker.model.errors import BadInput, TooLarge, UnsupportedMedia
 #: Inflated at once, at most (zstd: about): how far beyond its limit a body can get.
 _BLOCK: Final = 64 * 1024
 #: Zstandard makes at most one block of 128 KiB out of four bytes.
+#: Handed to zlib at once, at most.
+_PIECE: Final = 4 * 1024
+_GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_BLOCK: Final = 128 * 1024
 _ZSTD_LEAST: Final = 4
 
@@ -66,7 +69,10 @@ class _Identity:
 
 
 class _Zlib:
-    """gzip and deflate. Deflate without the zlib header, as some senders write it, is understood too."""
+    """gzip and deflate. Deflate without the zlib header, as some senders write it, is understood too.
+
+    gzip members may follow each other, and are one body together (RFC 1952, 2.2).
+    """
 
     def __init__(self, limit: int, name: str) -> None:
         self._limit = limit
@@ -89,15 +95,29 @@ class _Zlib:
                 return
             chunk, self._head = self._head, b""
             self._inflate = zlib.decompressobj(_deflate_window(chunk))
-        if self._inflate.eof:
-            raise self._trailing()
-        while chunk:
-            part = self._step(self._inflate, chunk)
-            chunk = self._inflate.unconsumed_tail
+        # zlib copies what it did not use: small pieces bound that, however many members a chunk has.
+        for start in range(0, len(chunk), _PIECE):
+            yield from self._inflated(self._inflate, chunk[start : start + _PIECE])
+
+    def _inflated(self, inflate: zlib._Decompress, rest: bytes) -> Iterator[bytes]:
+        while rest:
+            if inflate.eof:
+                inflate = self._inflate = self._next_member(rest)
+            part = self._step(inflate, rest)
             if part:
                 yield part
-        if self._inflate.unused_data:
-            raise self._trailing()
+            # After the end `unconsumed_tail` says nothing any more.
+            rest = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
+            while not rest and not inflate.eof and len(part) == _BLOCK:
+                # It has taken all input, and may hold output back that did not fit the block.
+                part = self._step(inflate, b"")
+                if part:
+                    yield part
+
+    def _next_member(self, data: bytes) -> zlib._Decompress:
+        if self._name != "gzip" or not data.startswith(_GZIP_MAGIC[: len(data)]):
+            raise BadInput(f"data after the end of the {self._name} stream", "body")
+        return zlib.decompressobj(16 + zlib.MAX_WBITS)
 
     def _step(self, inflate: zlib._Decompress, data: bytes) -> bytes:
         try:
@@ -108,9 +128,6 @@ class _Zlib:
         if self._size > self._limit:
             raise too_large(self._limit)
         return part
-
-    def _trailing(self) -> BadInput:
-        return BadInput(f"data after the end of the {self._name} stream", "body")
 
     def finish(self) -> bytes:
         if not self._empty and (self._inflate is None or not self._inflate.eof):
