@@ -38,12 +38,12 @@ async def stored(api: Api) -> list[dict[str, Any]]:
     return items
 
 
-async def test_one_object(each_api: Api) -> None:
-    response = await post(each_api, EVENT, "application/json; charset=utf-8")
+async def test_one_object(api: Api) -> None:
+    response = await post(api, EVENT, "application/json; charset=utf-8")
 
     assert response.status_code == 200
     assert response.json() == {"stored": 1, "duplicates": 0, "head": 1}
-    [event] = await stored(each_api)
+    [event] = await stored(api)
     assert (event["kind"], event["type"]) == ("event", "approval.granted")
     assert (event["sessionId"], event["query"]) == ("s1", "q1")
     assert event["body"] == EVENT
@@ -92,21 +92,21 @@ async def test_every_field_of_the_vocabulary_is_taken(each_api: Api) -> None:
     assert event["error"] == '{"code":7}'
 
 
-async def test_an_array_and_lines_keep_their_order(each_api: Api) -> None:
+async def test_an_array_and_lines_keep_their_order(api: Api) -> None:
     events = [{"type": f"e{n}"} for n in range(3)]
-    assert (await post(each_api, events)).json()["stored"] == 3
+    assert (await post(api, events)).json()["stored"] == 3
     lines = b'{"type":"e3"}\r\n\n  {"type":"e4"}'
-    assert (await post(each_api, lines, "application/x-ndjson")).json()["stored"] == 2
+    assert (await post(api, lines, "application/x-ndjson")).json()["stored"] == 2
 
-    assert [event["type"] for event in await stored(each_api)] == ["e0", "e1", "e2", "e3", "e4"]
-    assert (await post(each_api, [])).json() == {"stored": 0, "duplicates": 0, "head": 5}
+    assert [event["type"] for event in await stored(api)] == ["e0", "e1", "e2", "e3", "e4"]
+    assert (await post(api, [])).json() == {"stored": 0, "duplicates": 0, "head": 5}
 
 
-async def test_cloud_events_in_all_three_modes(each_api: Api) -> None:
-    structured = await post(each_api, CLOUD, "application/cloudevents+json; charset=utf-8")
-    batch = await post(each_api, [CLOUD | {"id": "18"}], "application/cloudevents-batch+json")
+async def test_cloud_events_in_all_three_modes(api: Api) -> None:
+    structured = await post(api, CLOUD, "application/cloudevents+json; charset=utf-8")
+    batch = await post(api, [CLOUD | {"id": "18"}], "application/cloudevents-batch+json")
     binary = await post(
-        each_api,
+        api,
         CLOUD["data"],
         "application/json",
         ce_specversion="1.0",
@@ -118,7 +118,7 @@ async def test_cloud_events_in_all_three_modes(each_api: Api) -> None:
     )
 
     assert [r.json()["stored"] for r in (structured, batch, binary)] == [1, 1, 1]
-    first, second, third = await stored(each_api)
+    first, second, third = await stored(api)
     assert first["time"] == "2024-01-15T10:30:00.123456789Z"
     for event in (first, second, third):
         assert (event["sessionId"], event["query"], event["type"]) == ("s1", "q1", "approval.granted")
@@ -139,10 +139,10 @@ async def test_a_redelivery_is_stored_once(each_api: Api) -> None:
     assert len(await stored(each_api)) == 4
 
 
-async def test_the_head_in_the_answer_is_where_the_events_can_be_read(each_api: Api) -> None:
+async def test_the_head_in_the_answer_is_where_the_events_can_be_read(api: Api) -> None:
     async def one(number: int) -> None:
-        response = await post(each_api, EVENT | {"id": str(number)})
-        assert str(number) in [e["body"]["id"] for e in await stored(each_api) if e["seq"] <= response.json()["head"]]
+        response = await post(api, EVENT | {"id": str(number)})
+        assert str(number) in [e["body"]["id"] for e in await stored(api) if e["seq"] <= response.json()["head"]]
 
     await asyncio.gather(*(one(number) for number in range(20)))
 

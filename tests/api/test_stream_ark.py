@@ -140,13 +140,13 @@ async def test_the_same_post_again_is_stored_once_where_it_says_so(api: Api) -> 
     assert await kinds(api) == ["llm.chunk", "llm.chunk"]
 
 
-async def test_names_may_have_slashes(each_api: Api) -> None:
-    await each_api.chunks("a%2Fb%20c+d", HELLO)
-    assert await each_api.complete("a%2Fb%20c+d") == "completed"
-    assert await each_api.complete("complete") == "completed"
+async def test_names_may_have_slashes(api: Api) -> None:
+    await api.chunks("a%2Fb%20c+d", HELLO)
+    assert await api.complete("a%2Fb%20c+d") == "completed"
+    assert await api.complete("complete") == "completed"
 
-    assert await replay(each_api, "a%2Fb%20c%2Bd") == [HELLO, "[DONE]"]
-    items = (await each_api.get("/v1/events"))["items"]
+    assert await replay(api, "a%2Fb%20c%2Bd") == [HELLO, "[DONE]"]
+    items = (await api.get("/v1/events"))["items"]
     assert {item["query"] for item in items} == {"a/b c+d", "complete"}
 
 
@@ -182,11 +182,11 @@ async def test_completion_is_said_once(each_api: Api) -> None:
     assert (await kinds(api)).count("stream.completed") == 2
 
 
-async def test_completion_of_an_unknown_stream_ends_who_waits_for_it(each_api: Api) -> None:
-    async with listen(each_api.http, "/stream/unknown") as frames:
-        assert await each_api.complete("unknown") == "completed"
+async def test_completion_of_an_unknown_stream_ends_who_waits_for_it(api: Api) -> None:
+    async with listen(api.http, "/stream/unknown") as frames:
+        assert await api.complete("unknown") == "completed"
         assert [frame.data for frame in await frames.rest()] == ["[DONE]"]
-    assert await replay(each_api, "unknown") == ["[DONE]"]
+    assert await replay(api, "unknown") == ["[DONE]"]
 
 
 async def test_a_stream_goes_on_after_an_approval(each_api: Api) -> None:
@@ -222,8 +222,7 @@ async def test_a_reader_sees_only_what_comes_unless_it_asks(each_api: Api) -> No
             assert [frame.data for frame in await all_of_it.rest()] == [HELLO, WORLD, "[DONE]"]
 
 
-async def test_a_reader_after_completion_waits_for_what_comes_next(each_api: Api) -> None:
-    api = each_api
+async def test_a_reader_after_completion_waits_for_what_comes_next(api: Api) -> None:
     await api.chunks("q1", HELLO)
     await api.complete("q1")
 
@@ -232,8 +231,7 @@ async def test_a_reader_after_completion_waits_for_what_comes_next(each_api: Api
         assert await data(frames, 1) == [WORLD]
 
 
-async def test_an_error_chunk_ends_the_stream_where_it_is_live(each_api: Api) -> None:
-    api = each_api
+async def test_an_error_chunk_ends_the_stream_where_it_is_live(api: Api) -> None:
     async with listen(api.http, "/stream/q1") as frames:
         await api.chunks("q1", HELLO, '{"error":"boom"}', ERROR, WORLD)
         assert [frame.data for frame in await frames.rest()] == [HELLO, '{"error":"boom"}', ERROR, "[DONE]"]
@@ -293,11 +291,11 @@ async def test_a_head_request_is_answered_without_a_body(api: Api) -> None:
     assert (response.status_code, response.content) == (200, b"")
 
 
-async def test_a_chunk_says_where_it_belongs(each_api: Api) -> None:
+async def test_a_chunk_says_where_it_belongs(api: Api) -> None:
     chunk = '{"choices":[],"ark":{"query":"uid-9","session":"s9","agent":"coder","model":"m"}}'
-    await each_api.chunks("q9", chunk)
+    await api.chunks("q9", chunk)
 
-    event: dict[str, Any] = (await each_api.get("/v1/sessions/s9/events"))["items"][0]
+    event: dict[str, Any] = (await api.get("/v1/sessions/s9/events"))["items"][0]
     assert {key: event[key] for key in ("query", "queryUid", "agent", "model", "streamId", "kind")} == {
         "query": "q9",
         "queryUid": "uid-9",

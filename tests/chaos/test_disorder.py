@@ -7,6 +7,7 @@ import random
 from typing import Any, Final
 
 import httpx
+import pytest
 
 from tests.support.events import NOON
 from tests.support.otlp import PROTOBUF, SECOND, traces
@@ -103,6 +104,7 @@ DISORDERS: Final = {
 }
 
 
+@pytest.mark.slow
 async def test_any_order_on_two_replicas_gives_the_view_of_a_tidy_delivery(
     start_broker: StartBroker, postgres_url: str
 ) -> None:

@@ -44,13 +44,14 @@ class Services:
     async def append(self, signal: str, events: Sequence[Event]) -> Appended:
         """Commit a request's events; counts them. Raises Overloaded or LogUnavailable."""
         self.metrics.received.labels(signal).inc(len(events))
-        try:
-            # The append itself goes on: what it stores is stored once, however often it is sent again.
-            appended = await asyncio.wait_for(
-                asyncio.shield(self.writer.append(events)), self.settings.ack_timeout_seconds
-            )
-        except TimeoutError:
-            raise LogUnavailable("the database takes too long to commit") from None
+        append = asyncio.ensure_future(self.writer.append(events))
+        # It goes on when the request has to be told to come again, or its sender went away: what it stores is stored
+        # once, however often it is sent. So its outcome has to be looked at in any case.
+        append.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait((append,), timeout=self.settings.ack_timeout_seconds)
+        if not append.done():
+            raise LogUnavailable("the database takes too long to commit")
+        appended = append.result()
         self.metrics.stored.inc(appended.stored)
         self.metrics.duplicates.inc(appended.duplicates)
         return appended

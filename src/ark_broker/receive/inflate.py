@@ -12,10 +12,10 @@ from ark_broker.model.errors import BadInput, TooLarge, UnsupportedMedia
 
 #: Inflated at once, at most (zstd: about): how far beyond its limit a body can get.
 _BLOCK: Final = 64 * 1024
-#: Zstandard makes at most one block of 128 KiB out of four bytes.
 #: Handed to zlib at once, at most.
 _PIECE: Final = 4 * 1024
 _GZIP_MAGIC: Final = b"\x1f\x8b"
+#: Zstandard makes at most one block of 128 KiB out of four bytes.
 _ZSTD_BLOCK: Final = 128 * 1024
 _ZSTD_LEAST: Final = 4
 

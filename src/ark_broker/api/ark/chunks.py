@@ -110,12 +110,13 @@ async def _line_batches(receive: Receive, headers: Headers, services: Services) 
     splitter = LineSplitter(limit)
     encoding = headers.get("content-encoding")
     # A stream has no size of its own to limit, only its lines have.
-    inflate: Decoder | None = decoder(encoding, 2**62) if encoding else None
+    inflate: Decoder = decoder(encoding, 2**62)
     async for chunk in body_chunks(receive):
-        lines = splitter.feed(inflate.feed(chunk) if inflate is not None else chunk)
-        for start in range(0, len(lines), _BATCH_LINES):
-            yield lines[start : start + _BATCH_LINES]
-    rest = splitter.feed(inflate.finish()) if inflate is not None else []
+        for piece in inflate.pieces(chunk):
+            lines = splitter.feed(piece)
+            for start in range(0, len(lines), _BATCH_LINES):
+                yield lines[start : start + _BATCH_LINES]
+    rest = splitter.feed(inflate.finish())
     last = splitter.finish()
     yield [*rest, last] if last is not None else rest
 
