@@ -60,7 +60,7 @@ async def test_s3_json_events_and_chunks_with_nasty_text(each_api: Api) -> None:
 
 async def test_s3_names_of_custom_events_are_taken_or_refused(each_api: Api) -> None:
     for text in NASTY:
-        for field in ("type", "sessionId", "query", "namespace", "agent", "tool", "status", "id", "streamId"):
+        for field in ("type", "sessionId", "query", "id"):
             event = {"type": "note", "sessionId": "s1"} | {field: text}
             assert (await each_api.http.post("/v1/events", json=event)).status_code in (200, 400), (field, text)
 
