@@ -91,6 +91,8 @@ class PostgresDialect:
 
     def __init__(self) -> None:
         self._upserts: dict[str, str] = {}
+        #: The server process behind this one's writer: whose notifications are echoes of our own commits.
+        self.writer_pid = 0
 
     async def known(self, connection: AsyncConnection, ids: Sequence[bytes]) -> set[bytes]:
         driver = await driver_of(connection)
@@ -120,6 +122,7 @@ class PostgresDialect:
 
     async def notify(self, connection: AsyncConnection, head: int) -> None:
         driver = await driver_of(connection)
+        self.writer_pid = driver.get_server_pid()
         await driver.execute(f"NOTIFY {self.channel}, '{int(head)}'")
 
 

@@ -19,6 +19,10 @@ _log = structlog.get_logger(__name__)
 LOST_POLL_SECONDS: Final = 0.25
 
 
+#: Seconds that this process's own commit has to be delivered without the database's help.
+ECHO_SECONDS: Final = 0.1
+
+
 class Listener:
     """Calls `heard(head)` whenever the log may have grown.
 
@@ -90,9 +94,16 @@ class Listener:
             self.listening = False
             connection.terminate()
 
-    def _notified(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+    def _notified(self, _connection: Any, pid: int, _channel: str, payload: object) -> None:
         text = str(payload)
-        if text.isascii() and text.isdigit():
+        if not (text.isascii() and text.isdigit()):
+            return
+        dialect = self._database.dialect
+        if isinstance(dialect, PostgresDialect) and pid == dialect.writer_pid:
+            # Our own commit, heard before the writer has heard of it itself. It is about to deliver the events; only
+            # where it does not (the connection broke after the commit) are they read again.
+            asyncio.get_running_loop().call_later(ECHO_SECONDS, self._heard, int(text))
+        else:
             self._heard(int(text))
 
 
