@@ -63,12 +63,13 @@ async def _store(port: int, events: int) -> None:
 async def _stalled(broker: Broker) -> Row:
     fast = [asyncio.create_task(_drain(broker.port)) for _ in range(100)]
     await asyncio.sleep(0.5)
-    await _store(broker.port, 20_000)
+    # Enough to fill the ring of the stream that is read: what it holds is not the stalled reader's doing.
+    await _store(broker.port, 200_000)
     without = broker.rss
     stalled = socket.create_connection(("127.0.0.1", broker.port))
     stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     stalled.sendall(b"GET /v1/events/stream?from=start HTTP/1.1\r\nHost: b\r\n\r\n")
-    await _store(broker.port, 40_000)
+    await _store(broker.port, 60_000)
     with_stalled = broker.rss
     stalled.close()
     for task in fast:

@@ -83,10 +83,8 @@ class _Request:
             self.answer.set_exception(error)
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    request: _Request
-    index: int
+#: An event's place: its request, and its index there. Made for every event, so it is no more than a tuple.
+_Item = tuple[_Request, int]
 
 
 @dataclass(slots=True, eq=False)
@@ -231,7 +229,7 @@ class Writer:
         return taken
 
     async def _run_batch(self, requests: list[_Request]) -> None:
-        items = [_Item(request, index) for request in requests for index in range(len(request.events))]
+        items = [(request, index) for request in requests for index in range(len(request.events))]
         try:
             await self._store(items)
         except Exception as error:  # noqa: BLE001 - whatever it was, the requests are told and the task goes on
@@ -267,7 +265,7 @@ class Writer:
 
     async def _store(self, items: Sequence[_Item]) -> None:
         """Commit the items; where one of them cannot be stored, all but that one."""
-        batch = [item.request.events[item.index] for item in items]
+        batch = [request.events[index] for request, index in items]
         try:
             commit = await self._transact(lambda transaction: transaction.append(batch))
         except Exception as error:
@@ -278,8 +276,8 @@ class Writer:
                 return
             middle = len(items) // 2
             for half in (items[:middle], items[middle:]):
-                for item in half:
-                    _unplace(item.request.events[item.index])
+                for request, index in half:
+                    _unplace(request.events[index])
                 await self._store(half)
             return
         self._count(items, commit)
@@ -287,22 +285,23 @@ class Writer:
     def _refuse(self, item: _Item, error: Exception) -> None:
         self.stats.refused += 1
         _log.warning("event refused by the database", error=_first_line(error))
-        item.request.refused.append((item.index, "the database cannot hold this event"))
+        request, index = item
+        request.refused.append((index, "the database cannot hold this event"))
 
     def _count(self, items: Sequence[_Item], commit: Commit) -> None:
         duplicates = len(items) - len(commit.stored)
         self.stats.stored += len(commit.stored)
         self.stats.duplicates += duplicates
         if duplicates == 0:
-            for item in items:
-                item.request.stored += 1
+            for request, _ in items:
+                request.stored += 1
             return
         new = {id(event) for event in commit.stored}
-        for item in items:
-            if id(item.request.events[item.index]) in new:
-                item.request.stored += 1
+        for request, index in items:
+            if id(request.events[index]) in new:
+                request.stored += 1
             else:
-                item.request.duplicates += 1
+                request.duplicates += 1
 
     async def _run_operation(self, operation: _Operation) -> None:
         try:
