@@ -20,31 +20,14 @@ from ark_broker.model import MAX_INT64, Event, Kind, event_id
 from ark_broker.model.errors import BadInput, TooLarge, UnsupportedMedia
 from ark_broker.model.vocabulary import RESERVED
 from ark_broker.receive import conventions
-from ark_broker.receive.conventions.family import Told
-from ark_broker.receive.fields import MAX_NAME, as_text
+from ark_broker.receive.conventions.family import FIELDS, Told
+from ark_broker.receive.fields import MAX_NAME, as_text, camel
 from ark_broker.receive.otlp.encoding import Decoded
 from ark_broker.receive.otlp.records import valid_span_id, valid_trace_id
 
 MAX_EVENTS: Final = 10_000
 _KINDS: Final[tuple[Kind, ...]] = ("event", "message", "task")
-_NAMES: Final = (
-    "type",
-    "session_id",
-    "namespace",
-    "query",
-    "query_uid",
-    "conversation_id",
-    "agent",
-    "model",
-    "tool",
-    "tool_call_id",
-    "mcp_server",
-    "mcp_session_id",
-    "task_id",
-    "question_id",
-    "stream_id",
-    "status",
-)
+_NAMES: Final = ("type", "status", *sorted(FIELDS - {"error", "input_tokens", "output_tokens", "cost"}))
 _COUNTS: Final = ("input_tokens", "output_tokens", "duration")
 #: `2024-01-15T10:30:00.123456789Z`
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)")
@@ -144,7 +127,7 @@ def _cloud_event(value: object) -> Event:
     fields = dict(data) if isinstance(data, dict) else {}
     # Extension attributes are lower case without separators: `sessionid`.
     extensions = {name.replace("_", ""): name for name in _NAMES if "_" in name}
-    fields |= {_camel(extensions[key]): item for key, item in value.items() if key in extensions}
+    fields |= {camel(extensions[key]): item for key, item in value.items() if key in extensions}
     fields |= {key: value[key] for key in ("type", "time", "query", "namespace", "agent") if key in value}
     parent = _TRACEPARENT.fullmatch(str(value.get("traceparent", "")))
     if parent is not None:
@@ -218,7 +201,7 @@ def _set_trace(event: Event, value: Mapping[str, Any]) -> None:
         if found in (None, ""):
             continue
         if not isinstance(found, str) or not valid(found.lower()):
-            raise BadInput(f"must be {size} bytes in hex, not all zero", _camel(field))
+            raise BadInput(f"must be {size} bytes in hex, not all zero", camel(field))
         setattr(event, field, found.lower())
 
 
@@ -232,8 +215,8 @@ def _set_outcome(event: Event, value: Mapping[str, Any]) -> None:
 
 
 def _value(value: Mapping[str, Any], field: str) -> Any:
-    camel = _camel(field)
-    return value[camel] if camel in value else value.get(field)
+    key = camel(field)
+    return value[key] if key in value else value.get(field)
 
 
 def _name(value: Mapping[str, Any], field: str) -> str | None:
@@ -241,11 +224,11 @@ def _name(value: Mapping[str, Any], field: str) -> str | None:
     if found is None or found == "":
         return None
     if not isinstance(found, str):
-        raise BadInput("must be a string", _camel(field))
+        raise BadInput("must be a string", camel(field))
     if len(found) > MAX_NAME:
-        raise BadInput(f"must have at most {MAX_NAME} characters", _camel(field))
+        raise BadInput(f"must have at most {MAX_NAME} characters", camel(field))
     if "\x00" in found:
-        raise BadInput("must not have NUL characters", _camel(field))
+        raise BadInput("must not have NUL characters", camel(field))
     return found
 
 
@@ -254,7 +237,7 @@ def _count(value: Mapping[str, Any], field: str) -> int | None:
     if found is None:
         return None
     if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= MAX_INT64:
-        raise BadInput("must be a non-negative integer", _camel(field))
+        raise BadInput("must be a non-negative integer", camel(field))
     return found
 
 
@@ -263,7 +246,7 @@ def _number(value: Mapping[str, Any], field: str) -> int | float | None:
     if found is None:
         return None
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < 1e15:
-        raise BadInput("must be a non-negative number", _camel(field))
+        raise BadInput("must be a non-negative number", camel(field))
     return found
 
 
@@ -283,8 +266,3 @@ def _time(value: object) -> int:
         raise BadInput("is no time that exists", "time") from None
     seconds = int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
     return min(max(0, seconds * 1_000_000_000 + int((match[3] or "0").ljust(9, "0"))), MAX_INT64)
-
-
-def _camel(field: str) -> str:
-    first, *rest = field.split("_")
-    return first + "".join(word.capitalize() for word in rest)

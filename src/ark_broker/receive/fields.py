@@ -17,6 +17,12 @@ MAX_NAME: Final = 256
 MAX_TEXT: Final = 4_096
 
 
+def camel(name: str) -> str:
+    """`session_id` as JSON spells it: `sessionId`."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
 def as_name(value: object) -> str:
     """A name or id: text, cut to `MAX_NAME`."""
     # Nearly all are short and plain; this is asked several times a span.

@@ -36,6 +36,8 @@ _REPORTS: Final = {
     QUERY_FAILED: "error",
     QUERY_CANCELED: "canceled",
 }
+#: Evidence of what happened when its event began; all other evidence is of its end.
+_BEGINNINGS: Final = frozenset({"started", "resumed"})
 _NEVER: Final = -1
 
 
@@ -56,7 +58,8 @@ def evidence_class(event: Event) -> str | None:
 
 
 class PhaseEvidence(msgspec.Struct, omit_defaults=True, gc=False):
-    """When each class of evidence was last seen: the end of the event, in nanoseconds; -1 for never."""
+    """When each class of evidence was last seen, in nanoseconds: the event's end, or its start where it is called by
+    that (`_BEGINNINGS`); -1 for never."""
 
     seen: bool = False
     started: int = _NEVER
@@ -73,8 +76,12 @@ class PhaseEvidence(msgspec.Struct, omit_defaults=True, gc=False):
         """Take the event into account. Adding it again changes nothing."""
         self.seen = True
         found = evidence_class(event)
-        if found is not None and event.end > getattr(self, found):
-            setattr(self, found, event.end)
+        if found is None:
+            return
+        # A span may be called by what happened at its beginning, and last as long as the query itself.
+        time = event.time if found in _BEGINNINGS else event.end
+        if time > getattr(self, found):
+            setattr(self, found, time)
 
     def merge(self, other: PhaseEvidence) -> None:
         """Take everything into account that `other` has seen."""

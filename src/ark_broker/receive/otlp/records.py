@@ -11,6 +11,7 @@ import orjson
 from google.protobuf.message import Message
 
 from ark_broker.model.errors import BadInput, TooLarge
+from ark_broker.receive.fields import camel
 from ark_broker.receive.otlp import schema
 from ark_broker.receive.otlp.canonical import Allowance, Attributes, Json, TooManyValues, plain_attributes
 from ark_broker.receive.otlp.encoding import Encoding, parse_protobuf
@@ -38,7 +39,7 @@ class Layout:
 
     @property
     def keys(self) -> list[tuple[str, str]]:
-        return [(_camel(name), name) for name in (self.resources, self.scopes, self.records)]
+        return [(camel(name), name) for name in (self.resources, self.scopes, self.records)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +191,6 @@ class Walk:
         for key, path in self.layout.elsewhere.items():
             if key in value:
                 raise BadInput(f"this is a request for {path}", key)
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 def _items(value: dict[str, Any], key: str, alias: str) -> Sequence[object] | None:

@@ -15,6 +15,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from ark_broker.receive.fields import camel
+
 FieldKind = Literal["text", "texts", "u32", "u64", "enum", "id", "any", "attributes", "message", "messages"]
 
 
@@ -44,8 +46,7 @@ class Message:
 
 
 def _field(name: str, kind: FieldKind, of: Message | EnumNames | None = None) -> Field:
-    first, *rest = name.split("_")
-    return Field(name, first + "".join(word.capitalize() for word in rest), kind, of)
+    return Field(name, camel(name), kind, of)
 
 
 _SPAN_KINDS: Final = EnumNames(dict(Span.SpanKind.items()))
