@@ -16,15 +16,16 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 
-#: A worker that lives shorter than this failed to start: starting it again would only repeat it.
+#: A worker that exits with an error sooner than this could not start: starting it again would only repeat it.
 _SETTLED_SECONDS: Final = 3.0
+_PAUSE_SECONDS: Final = 0.5
 
 
 def supervise(count: int, work: Callable[[list[socket.socket]], None], listener: socket.socket) -> int:
     """Run `work` in `count` processes until told to stop; returns the exit code for this one.
 
     SIGTERM and SIGINT are handed on to the workers, which finish what they have. A worker that dies is replaced; one
-    that dies right after its start ends them all.
+    that exits with an error right after its start ends them all.
     """
     return _Supervisor(count, work, listener).run()
 
@@ -63,12 +64,15 @@ class _Supervisor:
             # One that was still starting when it was told to stop dies of the signal: that is what it was told.
             if process.exitcode not in (0, -signal.SIGTERM):
                 self._code = self._code or 1
-        elif lived < _SETTLED_SECONDS and process.exitcode:
+        elif lived < _SETTLED_SECONDS and (process.exitcode or 0) > 0:
             _log.error("a worker could not start; stopping", exit_code=process.exitcode)
             self._code = 1
             self._stop(signal.SIGTERM, None)
         else:
             _log.warning("a worker died; starting another", pid=process.pid, exit_code=process.exitcode)
+            if lived < _SETTLED_SECONDS:
+                # Whatever kills them as they start should not find a new one every moment.
+                time.sleep(_PAUSE_SECONDS)
             self._start()
 
     def _stop(self, _sig: int, _frame: FrameType | None) -> None:
