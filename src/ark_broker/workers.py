@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
@@ -38,7 +39,7 @@ class _Supervisor:
         # A forked child would share the parent's locks in whatever state they are: spawn starts afresh.
         self._context = multiprocessing.get_context("spawn")
         self._started: dict[BaseProcess, float] = {}
-        self._stopping = False
+        self._stopping = threading.Event()
         self._code = 0
 
     def run(self) -> int:
@@ -53,14 +54,19 @@ class _Supervisor:
         return self._code
 
     def _start(self) -> None:
+        if self._stopping.is_set():
+            return
         process = self._context.Process(target=self._work, args=([self._listener],))
         process.start()
         self._started[process] = time.monotonic()
+        if self._stopping.is_set():
+            # Told to stop while it was being started: the signal found it in no list.
+            process.terminate()
 
     def _ended(self, process: BaseProcess) -> None:
         lived = time.monotonic() - self._started.pop(process)
         process.join()
-        if self._stopping:
+        if self._stopping.is_set():
             # One that was still starting when it was told to stop dies of the signal: that is what it was told.
             if process.exitcode not in (0, -signal.SIGTERM):
                 self._code = self._code or 1
@@ -76,6 +82,6 @@ class _Supervisor:
             self._start()
 
     def _stop(self, _sig: int, _frame: FrameType | None) -> None:
-        self._stopping = True
+        self._stopping.set()
         for process in self._started:
             process.terminate()
