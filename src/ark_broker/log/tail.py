@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 #: Rows of one catch-up read from the database.
 CATCH_UP_ROWS: Final = 2_000
 #: How much a stream with many readers waits, to put more into one write to each of them.
-_TICK_SECONDS_A_FOLLOWER: Final = 0.000_06
+_TICK_SECONDS_A_FOLLOWER: Final = 0.000_03
 _LONGEST_TICK_SECONDS: Final = 0.012
 #: Bytes joined into one write.
 WRITE_BYTES: Final = 256 * 1024
