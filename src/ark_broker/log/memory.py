@@ -21,6 +21,8 @@ _QUERY: Final = msgspec.json.Decoder(QuerySummary)
 _SESSION: Final = msgspec.json.Decoder(SessionSummary)
 #: Bind parameters in one IN list.
 _PAGE: Final = 500
+#: How exact `links.last_seen` is. A row that every commit rewrites would be all dead versions soon.
+_LINK_SEEN_NANOSECONDS: Final = 1_000_000_000
 _Key = TypeVar("_Key")
 
 
@@ -46,13 +48,15 @@ class Memory:
         #: Position of the session's deletion; 0 for most.
         self.gone: dict[str, int] = {}
         self.queries: dict[str, dict[str, QuerySummary]] = {}
+        #: Links as they were written last, and when (ns).
+        self._written: dict[str, tuple[str | None, str | None, int]] = {}
         #: Keys of pieces that are stored already (`log.contents`).
         self.contents: set[bytes] = set()
 
     def forget(self) -> None:
         """Drop everything: another process committed, or a transaction failed half-way."""
         self.at = -1
-        for kept in (self.links, self.sessions, self.gone, self.queries, self.contents):
+        for kept in (self.links, self.sessions, self.gone, self.queries, self.contents, self._written):
             kept.clear()
 
     def start(self, prior: int) -> None:
@@ -72,6 +76,14 @@ class Memory:
             )
             for key, session_id, query in rows:
                 self.links[key] = Link(session_id, query)
+
+    def is_link_news(self, key: str, link: Link, now: int) -> bool:
+        """True where the link has to be written: it changed, or its row says for too long that it was not used."""
+        session_id, query, seen = self._written.get(key, (None, None, 0))
+        if (session_id, query) == (link.session_id, link.query) and now - seen < _LINK_SEEN_NANOSECONDS:
+            return False
+        self._written[key] = (link.session_id, link.query, now)
+        return True
 
     async def load_sessions(self, connection: AsyncConnection, ids: Iterable[str]) -> None:
         """Make `sessions` hold a summary for each of `ids`: the stored one, or an empty one."""

@@ -169,8 +169,11 @@ class Transaction:
         self.memory.at = self.head
 
     async def _write_links(self) -> None:
-        found = [(key, self.memory.links[key]) for key in sorted(self.correlator.touched)]
-        rows = [(key, link.session_id, link.query, self.now) for key, link in found]
+        rows = []
+        for key in sorted(self.correlator.touched):
+            link = self.memory.links[key]
+            if self.memory.is_link_news(key, link, self.now):
+                rows.append((key, link.session_id, link.query, self.now))
         await self._upsert(links, ["key"], rows)
 
     async def _write_queries(self) -> None:
