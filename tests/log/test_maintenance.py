@@ -56,3 +56,12 @@ async def test_quiet_traces_are_decided_only_when_there_are_any(log: Log) -> Non
     assert await job.decide_quiet_traces()
     assert not await job.decide_quiet_traces()
     assert [event.correlated_by for event in (await log.reader.page(WHOLE_LOG, 0, 5)).events] == ["trace-root"]
+
+
+async def test_a_deletion_that_was_interrupted_is_finished_and_a_finished_one_left_alone(log: Log) -> None:
+    await log.writer.append([make(n, session_id="s") for n in range(5)])
+    await log.writer.delete_session("s")
+    job = maintenance(log, {}, 0)
+    assert await job.remove_deleted() == 5
+    assert await job.remove_deleted() == 0
+    assert [event.type for event in await log.events()] == ["session.deleted"]

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import structlog
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
 
 from ark_broker.log.database import Database
 from ark_broker.log.packs import pack_finished
-from ark_broker.log.tables import contents, events, links, log_head, packs, sessions
-from ark_broker.log.writer import Writer
-from ark_broker.model.vocabulary import SESSION_DELETED, TRACE_PREFIX
+from ark_broker.log.tables import contents, events, log_head, packs, sessions
+from ark_broker.log.writer import Writer, quiet_traces
+from ark_broker.model.vocabulary import SESSION_DELETED
 
 _log = structlog.get_logger(__name__)
 
@@ -53,7 +53,6 @@ class Maintenance:
         jobs: list[tuple[str, Callable[[], Awaitable[object]], float]] = [
             ("quiet-traces", self.decide_quiet_traces, quiet_interval),
             ("pack", self.pack, max(0.2, min(30.0, self._pack_after / 4))),
-            ("deleted-sessions", self.remove_deleted, min(5.0, self._interval)),
         ]
         if self._retention:
             jobs.append(("retention", self.retain, self._interval))
@@ -61,6 +60,7 @@ class Maintenance:
             asyncio.create_task(self._every(name, job, seconds), name=f"maintenance-{name}")
             for name, job, seconds in jobs
         ]
+        self._tasks.append(asyncio.create_task(self._once("deleted-sessions", self.remove_deleted)))
 
     async def close(self) -> None:
         """Stop; what is unfinished is found again at the next start."""
@@ -76,33 +76,47 @@ class Maintenance:
             except Exception as error:  # noqa: BLE001 - the next turn tries again
                 _log.warning("maintenance failed; trying again later", job=name, error=str(error)[:300])
 
+    async def _once(self, name: str, job: Callable[[], Awaitable[object]]) -> None:
+        """Run a job until it has succeeded."""
+        while True:
+            try:
+                await job()
+            except Exception as error:  # noqa: BLE001 - the next try may find the database again
+                _log.warning("maintenance failed; trying again later", job=name, error=str(error)[:300])
+                await asyncio.sleep(self._interval)
+            else:
+                return
+
     async def decide_quiet_traces(self) -> bool:
         """Give traces that have been quiet for long, and named no session, one of their own."""
         quiet_since = self._clock() - int(self._trace_quiet * _NANOSECONDS)
-        waiting = (
-            select(links.c.key)
-            .where(links.c.session_id.is_(None), links.c.last_seen < quiet_since)
-            .where(links.c.key.startswith(TRACE_PREFIX, autoescape=True))
-            .limit(1)
-        )
         async with self._database.reader.connect() as connection:
-            if (await connection.execute(waiting)).scalar_one_or_none() is None:
+            if (await connection.execute(quiet_traces(quiet_since, 1))).scalar_one_or_none() is None:
                 return False
         await self._writer.decide_quiet_traces(quiet_since)
         return True
 
     async def remove_deleted(self) -> int:
-        """Remove the rows of deleted sessions, and the rows that said so once retention's floor is past them."""
-        removed = 0
-        async with self._database.reader.connect() as connection:
-            gone = (
-                await connection.execute(
-                    select(sessions.c.id, sessions.c.gone_seq).where(sessions.c.gone_seq > 0).limit(500)
-                )
-            ).all()
-        for session_id, gone_seq in gone:
-            removed += await self.remove_session_rows(session_id, gone_seq)
-        return removed
+        """Finish deletions that a stop interrupted: remove what is left of sessions that were deleted.
+
+        A deletion removes its rows itself; so this looks once, at the start, and writes only where something is left.
+        """
+        removed, last = 0, ""
+        while True:
+            page = (
+                select(sessions.c.id, sessions.c.gone_seq, _has_leftovers().label("leftovers"))
+                .where(sessions.c.gone_seq > 0, sessions.c.id > last)
+                .order_by(sessions.c.id)
+                .limit(500)
+            )
+            async with self._database.reader.connect() as connection:
+                gone = (await connection.execute(page)).all()
+            for row in gone:
+                if row.leftovers:
+                    removed += await self.remove_session_rows(row.id, row.gone_seq)
+            if len(gone) < 500:
+                return removed
+            last = gone[-1].id
 
     async def pack(self) -> int:
         """Pack the chunks of streams that are finished for a while."""
@@ -185,3 +199,16 @@ class Maintenance:
             removed += result.rowcount
             self._swept_to[kind] = start = stop
         return removed
+
+
+def _has_leftovers() -> ColumnElement[bool]:
+    """True for a deleted session of which rows, packs or pieces are still there."""
+    return or_(
+        exists().where(
+            events.c.session_id == sessions.c.id,
+            events.c.session_seq <= sessions.c.gone_seq,
+            events.c.type != SESSION_DELETED,
+        ),
+        exists().where(packs.c.session_id == sessions.c.id, packs.c.last_session_seq <= sessions.c.gone_seq),
+        exists().where(contents.c.session_id == sessions.c.id, contents.c.epoch < sessions.c.gone_seq),
+    )

@@ -15,10 +15,10 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, select
 
 from ark_broker.log.adopt import adopt
 from ark_broker.log.database import Database, is_unavailable
@@ -60,7 +60,6 @@ class WriterStats:
     duplicates: int = 0
     refused: int = 0
     failures: int = 0
-    last_commit_seconds: float = 0.0
     observe_commit: Callable[[float], None] = lambda _seconds: None
     observe_failure: Callable[[], None] = lambda: None
 
@@ -176,13 +175,7 @@ class Writer:
         """Give traces that named no session, and are quiet since `quiet_since` (ns), a session of their own."""
 
         async def decide(transaction: Transaction) -> list[Event]:
-            rows = await transaction.connection.execute(
-                select(links.c.key)
-                .where(links.c.session_id.is_(None), links.c.last_seen < quiet_since)
-                .where(links.c.key.startswith(TRACE_PREFIX, autoescape=True))
-                .order_by(links.c.last_seen)
-                .limit(limit)
-            )
+            rows = await transaction.connection.execute(quiet_traces(quiet_since, limit))
             keys = list(rows.scalars())
             await transaction.memory.load_links(transaction.connection, keys)
             for key in keys:
@@ -329,8 +322,7 @@ class Writer:
         self._failing_since = None
         commit = Commit(transaction.prior, transaction.head, stored, adopted)
         self.stats.commits += 1
-        self.stats.last_commit_seconds = time.perf_counter() - started
-        self.stats.observe_commit(self.stats.last_commit_seconds)
+        self.stats.observe_commit(time.perf_counter() - started)
         self._publish(commit)
         return commit
 
@@ -359,6 +351,17 @@ async def _delete_session(transaction: Transaction, session_id: str) -> list[Eve
     )
     await transaction.insert([tombstone])
     return [tombstone]
+
+
+def quiet_traces(since: int, limit: int) -> Select[Any]:
+    """Keys of traces that named no session and are quiet since `since` (ns), the quietest first."""
+    return (
+        select(links.c.key)
+        .where(links.c.session_id.is_(None), links.c.last_seen < since)
+        .where(links.c.key.startswith(TRACE_PREFIX, autoescape=True))
+        .order_by(links.c.last_seen)
+        .limit(limit)
+    )
 
 
 def _joined(results: Sequence[Appended | BaseException], part_size: int) -> Appended:

@@ -44,10 +44,8 @@ SESSION_DELETED: Final = "session.deleted"
 RESERVED: Final = frozenset({SESSION_DELETED})
 
 Phase = Literal["pending", "running", "waiting", "done", "error", "canceled"]
-PHASES: Final[tuple[Phase, ...]] = ("pending", "running", "waiting", "done", "error", "canceled")
 
 SessionStatus = Literal["active", "waiting", "idle", "error"]
-STATUSES: Final[tuple[SessionStatus, ...]] = ("active", "waiting", "idle", "error")
 
 #: Prefix of a session or query that stands for a trace which named neither.
 TRACE_PREFIX: Final = "trace:"
