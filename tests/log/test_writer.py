@@ -127,7 +127,8 @@ async def test_a_trace_whose_root_ended_unnamed_is_its_own_session_until_a_link_
     assert {event.session_id for event in await log.events()} == {provisional}
     assert {event.correlated_by for event in await log.events()} == {"trace-root"}
     await log.writer.append([child(3, 7, session_id="real", query="q")])
-    found = await log.events()
+    *found, moved = await log.events()
+    assert (moved.type, moved.session_id, moved.body) == ("session.moved", provisional, b'{"to":"real"}')
     assert {event.session_id for event in found} == {"real"}
     assert {event.query for event in found} == {"q"}
     assert await log.reader.session(provisional) is None

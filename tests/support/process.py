@@ -59,7 +59,7 @@ class Broker:
         self.port = int(str(settings.get("port") or free_port()))
         self._log_file = directory / f"broker-{self.port}.log"
         self._environment = environment(
-            {"log_format": "json", "data_dir": directory / "data", "shutdown_seconds": 5, **settings}
+            {"log_format": "json", "data_dir": directory / "data", "shutdown_seconds": 5, "grpc_port": 0, **settings}
             | {"port": self.port}
         )
         self._process: subprocess.Popen[bytes] | None = None

@@ -31,6 +31,8 @@ class EventOut(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True,
     conversation_id: str | None = None
     agent: str | None = None
     model: str | None = None
+    provider: str | None = None
+    user_id: str | None = None
     trace_id: str | None = None
     span_id: str | None = None
     parent_span_id: str | None = None
@@ -39,13 +41,18 @@ class EventOut(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True,
     mcp_server: str | None = None
     mcp_session_id: str | None = None
     task_id: str | None = None
+    task_state: str | None = None
     question_id: str | None = None
     stream_id: str | None = None
+    phase: str | None = None
     status: str | None = None
     error: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
     cost: float | None = None
+    cost_by: str | None = None
     correlated_by: str | None = None
     body: msgspec.Raw
 

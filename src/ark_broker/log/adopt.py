@@ -9,28 +9,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import structlog
 from sqlalchemy import ColumnElement, Select, and_, bindparam, select, update
 
 from ark_broker.log.contents import fetch_events
-from ark_broker.log.tables import events, links
+from ark_broker.log.packs import unpack_session
+from ark_broker.log.tables import contents, events, links, waiting
 from ark_broker.log.transaction import Transaction
 from ark_broker.model import Event
-from ark_broker.model.vocabulary import is_provisional, provisional
-from ark_broker.sessions.correlate import (
-    BY_QUERY,
-    BY_TRACE,
-    BY_TRACE_ROOT,
-    Adoption,
-    AdoptWaiting,
-    MoveSession,
-    NameQuery,
-    keys_of,
-    query_of_key,
-)
-from ark_broker.sessions.summary import move_query_events
+from ark_broker.model.errors import TooLarge
+from ark_broker.model.vocabulary import OPERATOR, SESSION_MOVED, TOMBSTONES, is_provisional, provisional
+from ark_broker.sessions.correlate import NAMED, Adoption, AdoptWaiting, MoveSession, NameQuery, Rehome
+from ark_broker.sessions.keys import BY_TRACE, BY_TRACE_ROOT, Group, group, kind_of, query_of_key, rule_of
+from ark_broker.sessions.keys import trace_key as key_of_trace
+from ark_broker.sessions.summary import SessionSummary, fold, move_query_events
+
+_log = structlog.get_logger(__name__)
 
 #: Rows taken into memory at once.
 _PAGE: Final = 2_000
+#: A session with more events than this is not taken apart again: everybody else would wait meanwhile.
+MAX_REHOME: Final = 20_000
 
 _ASSIGN: Final = (
     update(events)
@@ -43,6 +42,7 @@ _ASSIGN: Final = (
         correlated_by=bindparam("rule"),
     )
 )
+_KEEP_BODY: Final = update(events).where(events.c.seq == bindparam("at")).values(body=bindparam("whole"))
 
 
 async def adopt(transaction: Transaction) -> list[Event]:
@@ -63,44 +63,113 @@ async def _carry_out(transaction: Transaction, adoption: Adoption) -> list[Event
             return await _adopt_waiting(transaction, key)
         case MoveSession(old, new):
             return await _move_session(transaction, old, new)
+        case Rehome(key, old, new):
+            return await _rehome(transaction, key, old, new)
         case NameQuery(session_id, trace_id):
             return await _name_query(transaction, session_id, trace_id)
 
 
 async def _adopt_waiting(transaction: Transaction, key: str) -> list[Event]:
-    query = query_of_key(key)
-    under_key = events.c.query == query if query is not None else _of_trace(key)
-    where = and_(under_key, events.c.session_id.is_(None), events.c.seq <= transaction.prior)
-    rule = BY_TRACE if query is None else BY_QUERY
+    where = and_(_under(key), events.c.session_id.is_(None), events.c.seq <= transaction.prior)
     adopted: list[Event] = []
     while page := await _page(transaction, where):
         # Through these events, further keys belong to the session as well.
-        await transaction.memory.load_links(transaction.connection, keys_of(page))
+        groups = group(page)
+        await transaction.load_links(groups)
         session_id = transaction.memory.links[key].session_id or ""
-        for event in page:
-            transaction.correlator.learn(event, session_id)
-        await _join(transaction, page, session_id, rule)
+        rule = BY_TRACE_ROOT if is_provisional(session_id) else rule_of(key)
+        for found in groups:
+            transaction.correlator.learn(found, session_id, rule)
+            for event in found.events:
+                event.correlated_by = rule
+        await _join(transaction, groups, page, session_id)
         adopted += page
     return adopted
 
 
 async def _move_session(transaction: Transaction, old: str, new: str) -> list[Event]:
-    await transaction.connection.execute(update(links).where(links.c.session_id == old).values(session_id=new))
+    """All events of a session that was a guess: it is no more."""
+    connection = transaction.connection
+    await connection.execute(update(links).where(links.c.session_id == old).values(session_id=new))
+    await transaction.dialect.lock_packing(connection)
+    await unpack_session(connection, old)
+    await transaction.memory.load_sessions(connection, [new])
+    epoch = transaction.memory.gone.get(new, 0)
+    await connection.execute(update(contents).where(contents.c.session_id == old).values(session_id=new, epoch=epoch))
     where = and_(events.c.session_id == old, events.c.seq <= transaction.prior)
+    where = and_(where, events.c.type.not_in(TOMBSTONES))
     adopted: list[Event] = []
     while page := await _page(transaction, where):
         for event in page:
             if is_provisional(event.query):
                 event.query = None
-        await _join(transaction, page, new, BY_TRACE)
+            if event.trace_id is not None or event.correlated_by == BY_TRACE_ROOT:
+                event.correlated_by = BY_TRACE
+        groups = group(page)
+        await transaction.load_links(groups)
+        await _join(transaction, groups, page, new)
         adopted += page
+    adopted.append(await transaction.tombstone(SESSION_MOVED, old, {"to": new}))
     await transaction.drop_session(old)
     return adopted
 
 
+async def _rehome(transaction: Transaction, key: str, old: str, new: str) -> list[Event]:
+    """Events under the key that a wrong guess put into `old`, or into the wrong query: that session is folded anew."""
+    connection = transaction.connection
+    await transaction.dialect.lock_packing(connection)
+    await unpack_session(connection, old)
+    statement = (
+        select(events)
+        .where(events.c.session_id == old, events.c.seq <= transaction.prior, events.c.type.not_in(TOMBSTONES))
+        .where(events.c.session_seq > transaction.memory.gone.get(old, 0))
+        .order_by(events.c.session_seq)
+        .limit(MAX_REHOME + 1)
+    )
+    found = await fetch_events(connection, statement)
+    if len(found) > MAX_REHOME:
+        if transaction.memory.links[key].rule == OPERATOR:
+            raise TooLarge(f"session {old!r} has more than {MAX_REHOME} events: too many to take apart", "session")
+        _log.warning("a wrong guess stays: the session is too large to take apart", session=old, key=key)
+        return []
+    doubtful = [each for each in group(found) if key in each.all_keys and each.rule not in NAMED]
+    moving = {event.seq for each in doubtful for event in each.events}
+    if not moving:
+        return []
+    await _refold(transaction, old, [event for event in found if event.seq not in moving])
+    await transaction.load_links(doubtful)
+    rule = OPERATOR if transaction.memory.links[key].rule == OPERATOR else rule_of(key)
+    link = transaction.memory.links[key]
+    page = [event for event in found if event.seq in moving]
+    for event in page:
+        event.correlated_by = rule
+        if kind_of(key) != "query" and event.query != link.query:
+            event.query = None
+    await connection.execute(_KEEP_BODY, [{"at": event.seq, "whole": event.body} for event in page])
+    await _join(transaction, group(page), page, new)
+    return page
+
+
+async def _refold(transaction: Transaction, session_id: str, staying: Sequence[Event]) -> None:
+    """The session's summaries as if it had only these events."""
+    memory = transaction.memory
+    await memory.load_sessions(transaction.connection, [session_id])
+    await transaction.drop_queries(session_id)
+    memory.queries[session_id] = {}
+    if not staying:
+        await transaction.tombstone(SESSION_MOVED, session_id, {"to": None})
+        await transaction.drop_session(session_id)
+        return
+    memory.sessions[session_id] = SessionSummary(id=session_id)
+    for event in staying:
+        fold(memory.sessions[session_id], memory.queries[session_id], event)
+        transaction.changed(session_id, event.query)
+
+
 async def _name_query(transaction: Transaction, session_id: str, trace_id: str) -> list[Event]:
-    old, new = provisional(trace_id), transaction.correlator.query_for(trace_id, session_id)
-    if new == old:
+    link = transaction.memory.links[key_of_trace(trace_id)]
+    old, new = provisional(trace_id), link.query
+    if new is None or link.session_id != session_id:
         return []
     where = and_(events.c.query == old, events.c.session_id == session_id, events.c.seq <= transaction.prior)
     memory = transaction.memory
@@ -121,17 +190,18 @@ async def _name_query(transaction: Transaction, session_id: str, trace_id: str) 
     return adopted
 
 
-async def _join(transaction: Transaction, page: Sequence[Event], session_id: str, rule: str) -> None:
-    """Put the events into the session, each at a new position."""
+async def _join(transaction: Transaction, groups: Sequence[Group], page: Sequence[Event], session_id: str) -> None:
+    """Put the events of the page, which are those of the groups, into the session, each at a new position."""
+    queries = {event.seq: each for each in groups for event in each.events}
     position = transaction.take_positions(len(page))
     for event in page:
         position += 1
         event.session_id, event.session_seq = session_id, position
-        event.correlated_by = BY_TRACE_ROOT if is_provisional(session_id) else rule
-        if event.query is None and event.trace_id is not None:
-            event.query = transaction.correlator.query_for(event.trace_id, session_id)
-            event.query_seq = position
+        if event.query is None:
+            event.query = transaction.correlator.query_for(queries[event.seq], session_id)
+            event.query_seq = None if event.query is None else position
     await _assign(transaction, page)
+    await transaction.forget_waiting(event.seq for event in page)
     await transaction.fold(page)
 
 
@@ -152,8 +222,14 @@ async def _assign(transaction: Transaction, page: Sequence[Event]) -> None:
     )
 
 
-def _of_trace(key: str) -> ColumnElement[bool]:
-    return events.c.trace_id == bytes.fromhex(key.removeprefix("trace:"))
+def _under(key: str) -> ColumnElement[bool]:
+    """Unassigned events under the key."""
+    kind = kind_of(key)
+    if kind == "trace":
+        return events.c.trace_id == bytes.fromhex(key.removeprefix("trace:"))
+    if kind == "query":
+        return events.c.query == query_of_key(key)
+    return events.c.seq.in_(select(waiting.c.seq).where(waiting.c.key == key))
 
 
 async def _page(transaction: Transaction, where: ColumnElement[bool]) -> list[Event]:

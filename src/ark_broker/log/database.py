@@ -64,6 +64,9 @@ class Dialect(Protocol):
     ) -> None:
         """Insert rows, or replace those that have the same `key`. Keys within `rows` differ."""
 
+    async def lock_packing(self, connection: AsyncConnection) -> None:
+        """Until this transaction ends, nobody else turns rows into packs, or packs into rows."""
+
     async def notify(self, connection: AsyncConnection, head: int) -> None:
         """Tell other processes, once this transaction commits, that the log has grown to `head`."""
 
@@ -81,6 +84,10 @@ def _names(table: Table) -> list[str]:
 def _on_conflict(table: Table, key: Sequence[str]) -> str:
     sets = ", ".join(f"{name} = excluded.{name}" for name in _names(table) if name not in key)
     return f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}"
+
+
+#: Any number will do, as long as every version of the broker uses the same one.
+_PACKING_LOCK: Final = 4_318_000_002
 
 
 class PostgresDialect:
@@ -119,6 +126,10 @@ class PostgresDialect:
             f"INSERT INTO {table.name} ({', '.join(_names(table))}) "  # noqa: S608 - our own names
             f"SELECT * FROM unnest({arrays}) {_on_conflict(table, key)}"
         )
+
+    async def lock_packing(self, connection: AsyncConnection) -> None:
+        driver = await driver_of(connection)
+        await driver.execute(f"SELECT pg_advisory_xact_lock({_PACKING_LOCK})")
 
     async def notify(self, connection: AsyncConnection, head: int) -> None:
         driver = await driver_of(connection)
@@ -170,6 +181,9 @@ class SqliteDialect:
     def _insert_statement(table: Table) -> str:
         names = _names(table)
         return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+
+    async def lock_packing(self, connection: AsyncConnection) -> None:
+        """SQLite has one writer at a time."""
 
     async def notify(self, connection: AsyncConnection, head: int) -> None:
         """SQLite has one process; it hears of its own commits without the database's help."""

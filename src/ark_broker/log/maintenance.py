@@ -14,7 +14,7 @@ from ark_broker.log.database import Database
 from ark_broker.log.packs import pack_finished
 from ark_broker.log.tables import contents, events, log_head, packs, sessions
 from ark_broker.log.writer import Writer, quiet_traces
-from ark_broker.model.vocabulary import SESSION_DELETED
+from ark_broker.model.vocabulary import TOMBSTONES
 
 _log = structlog.get_logger(__name__)
 
@@ -130,7 +130,7 @@ class Maintenance:
             .where(
                 events.c.session_id == session_id,
                 events.c.session_seq <= gone_seq,
-                events.c.type != SESSION_DELETED,
+                events.c.type.not_in(TOMBSTONES),
             )
             .limit(_STEP)
         )
@@ -207,7 +207,7 @@ def _has_leftovers() -> ColumnElement[bool]:
         exists().where(
             events.c.session_id == sessions.c.id,
             events.c.session_seq <= sessions.c.gone_seq,
-            events.c.type != SESSION_DELETED,
+            events.c.type.not_in(TOMBSTONES),
         ),
         exists().where(packs.c.session_id == sessions.c.id, packs.c.last_session_seq <= sessions.c.gone_seq),
         exists().where(contents.c.session_id == sessions.c.id, contents.c.epoch < sessions.c.gone_seq),

@@ -49,7 +49,7 @@ class Memory:
         self.gone: dict[str, int] = {}
         self.queries: dict[str, dict[str, QuerySummary]] = {}
         #: Links as they were written last, and when (ns).
-        self._written: dict[str, tuple[str | None, str | None, int]] = {}
+        self._written: dict[str, tuple[Link, int]] = {}
         #: Keys of pieces that are stored already (`log.contents`).
         self.contents: set[bytes] = set()
 
@@ -71,18 +71,16 @@ class Memory:
     async def load_links(self, connection: AsyncConnection, keys: Iterable[str]) -> None:
         """Make `links` hold every link that exists under `keys`."""
         for page in _pages(key for key in keys if key not in self.links):
-            rows = await connection.execute(
-                select(links.c.key, links.c.session_id, links.c.query).where(links.c.key.in_(page))
-            )
-            for key, session_id, query in rows:
-                self.links[key] = Link(session_id, query)
+            columns = (links.c.key, links.c.session_id, links.c.query, links.c.trace_id, links.c.rule)
+            for key, *values in await connection.execute(select(*columns).where(links.c.key.in_(page))):
+                self.links[key] = Link(*values)
 
     def is_link_news(self, key: str, link: Link, now: int) -> bool:
         """True where the link has to be written: it changed, or its row says for too long that it was not used."""
-        session_id, query, seen = self._written.get(key, (None, None, 0))
-        if (session_id, query) == (link.session_id, link.query) and now - seen < _LINK_SEEN_NANOSECONDS:
+        written = self._written.get(key)
+        if written is not None and written[0] == link and now - written[1] < _LINK_SEEN_NANOSECONDS:
             return False
-        self._written[key] = (link.session_id, link.query, now)
+        self._written[key] = (msgspec.structs.replace(link), now)
         return True
 
     async def load_sessions(self, connection: AsyncConnection, ids: Iterable[str]) -> None:
@@ -122,6 +120,11 @@ class Memory:
         unknown = [key for key in missing if key not in self.contents]
         self.contents.update(unknown)
         return unknown
+
+    def forget_link(self, key: str) -> None:
+        """The link is no more."""
+        self.links.pop(key, None)
+        self._written.pop(key, None)
 
     def drop_session(self, session_id: str) -> None:
         """The session is no more: deleted, or moved into another."""

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ark_broker.log.contents import fetch_events
 from ark_broker.log.database import Database
+from ark_broker.log.rows import COLUMNS, to_rows
 from ark_broker.log.tables import events, packs
 from ark_broker.model import Event
 from ark_broker.model.vocabulary import STREAM_COMPLETED, TRACE_PREFIX
@@ -74,6 +75,15 @@ async def packed_between(
     return Packed(found, until)
 
 
+async def unpack_session(connection: AsyncConnection, session_id: str) -> None:
+    """Put the session's packed events back into rows. The caller holds the packing lock."""
+    found = await connection.execute(select(packs.c.first_seq, packs.c.data).where(packs.c.session_id == session_id))
+    for first_seq, data in found.all():
+        rows = [dict(zip(COLUMNS, row, strict=True)) for row in to_rows(unpack(data), {})]
+        await connection.execute(insert(events), rows)
+        await connection.execute(delete(packs).where(packs.c.first_seq == first_seq))
+
+
 async def packed_ids(connection: AsyncConnection, queries: Iterable[str]) -> set[bytes]:
     """Ids of the packed events of these queries' streams."""
     names = sorted(set(queries))
@@ -88,7 +98,7 @@ async def packed_ids(connection: AsyncConnection, queries: Iterable[str]) -> set
 async def pack_finished(database: Database, recorded_before: int, streams: int = 50) -> int:
     """Pack streams whose completion marker was recorded before that time (ns); returns how many events.
 
-    Only streams of a session that was named: what may still move to another one stays as it is.
+    Only streams of a session that somebody named: what may still move to another one stays as it is.
     """
     markers = (
         select(events.c.query, events.c.session_id, events.c.query_seq)
@@ -117,6 +127,7 @@ async def _pack_stream(database: Database, query: str, session_id: str, until: i
     packed = 0
     while True:
         async with database.writer.begin() as connection:
+            await database.dialect.lock_packing(connection)
             batch = await fetch_events(connection, chunks)
             if not batch:
                 return packed

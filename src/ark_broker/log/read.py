@@ -15,8 +15,9 @@ from ark_broker.log.memory import decode_query, decode_session
 from ark_broker.log.packs import packed_between, unpack
 from ark_broker.log.tables import GONE, events, links, log_head, packs, queries, sessions
 from ark_broker.model import Event
-from ark_broker.model.vocabulary import SESSION_DELETED
-from ark_broker.sessions.correlate import query_key
+from ark_broker.model.vocabulary import TOMBSTONES
+from ark_broker.sessions.correlate import Link
+from ark_broker.sessions.keys import query_key
 from ark_broker.sessions.summary import AGENT_MARK, QuerySummary, SessionSummary
 
 #: Rows looked at for one filtered page. A rarer match is found on a later page: the cursor moves on.
@@ -353,6 +354,25 @@ class Reader:
         async with self._database.reader.connect() as connection:
             return [(decode_query(row.state), row.seq) for row in await connection.execute(statement)]
 
+    async def links(self, keys: Sequence[str]) -> dict[str, Link]:
+        """Links by key, of those that exist: one look-up in the index."""
+        columns = (links.c.key, links.c.session_id, links.c.query, links.c.trace_id, links.c.rule)
+        async with self._database.reader.connect() as connection:
+            rows = await connection.execute(select(*columns).where(links.c.key.in_(keys)))
+            return {key: Link(*values) for key, *values in rows}
+
+    async def links_of(self, session_id: str, after: str, limit: int) -> dict[str, Link]:
+        """Links to the session by key, in the order of the keys, from `after` on."""
+        columns = (links.c.key, links.c.session_id, links.c.query, links.c.trace_id, links.c.rule)
+        statement = (
+            select(*columns)
+            .where(links.c.session_id == session_id, links.c.key > after)
+            .order_by(links.c.key)
+            .limit(limit)
+        )
+        async with self._database.reader.connect() as connection:
+            return {key: Link(*values) for key, *values in await connection.execute(statement)}
+
     async def has_waiting_query(self, name: str) -> bool:
         """True where events name the query, and no session of it is known yet."""
         async with self._database.reader.connect() as connection:
@@ -370,7 +390,7 @@ def _is_within(position: int | None, until: int | None) -> bool:
 
 def visible(batch: Iterable[Event]) -> list[Event]:
     """The events that a view shows: all but the broker's own tombstones."""
-    return [event for event in batch if event.type != SESSION_DELETED]
+    return [event for event in batch if event.type not in TOMBSTONES]
 
 
 def _by_activity(conditions: SessionFilter, before: tuple[int, str] | None) -> Select[Any]:

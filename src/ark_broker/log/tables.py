@@ -5,6 +5,7 @@ events   ── the log itself, append only but for correlation (session, query 
 packs    ── chunks of finished streams, many to a row
 contents ── pieces of long bodies, once each, by their hash
 links    ── key → (session, query): how an event that names no session finds one
+waiting  ── key → position of an event without a session, to be found when the key's link appears
 sessions ── one summary row a session, kept in step with the log by the writer's transaction
 queries  ── one summary row a query of a session, likewise
 """
@@ -60,6 +61,8 @@ events: Final = Table(
     Column("conversation_id", Text),
     Column("agent", Text),
     Column("model", Text),
+    Column("provider", Text),
+    Column("user_id", Text),
     Column("trace_id", LargeBinary),
     Column("span_id", LargeBinary),
     Column("parent_span_id", LargeBinary),
@@ -68,13 +71,18 @@ events: Final = Table(
     Column("mcp_server", Text),
     Column("mcp_session_id", Text),
     Column("task_id", Text),
+    Column("task_state", Text),
     Column("question_id", Text),
     Column("stream_id", Text),
+    Column("phase", Text),
     Column("status", Text),
     Column("error", Text),
     Column("input_tokens", BigInteger),
     Column("output_tokens", BigInteger),
+    Column("cached_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
     Column("cost", Float),
+    Column("cost_by", Text),
     Column("correlated_by", Text),
     Column("body", LargeBinary, nullable=False),
 )
@@ -133,21 +141,34 @@ Index("contents_session", contents.c.session_id, contents.c.epoch)
 links: Final = Table(
     "links",
     metadata,
-    # `trace:<trace id>` or `query:<name>`
+    # `trace:<trace id>`, `query:<name>`, `task:<id>`, …: see `sessions.correlate`.
     Column("key", Text, primary_key=True),
     # NULL while nothing named a session: events under this key wait unassigned.
     Column("session_id", Text),
     Column("query", Text),
-    # When the key was last used, in the broker's clock: what has been quiet for long is decided.
+    # The trace that the key was seen with last.
+    Column("trace_id", Text),
+    # How the session was found: the `correlated_by` of the event that gave it, or `operator`.
+    Column("rule", Text),
+    # When the key was last used, in the broker's clock: what has been quiet for long is decided, and later forgotten.
     Column("last_seen", BigInteger, nullable=False),
 )
 Index("links_session", links.c.session_id)
+Index("links_seen", links.c.last_seen)
 Index(
     "links_unassigned",
     links.c.last_seen,
     postgresql_where=links.c.session_id.is_(None),
     sqlite_where=links.c.session_id.is_(None),
 )
+
+waiting: Final = Table(
+    "waiting",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+)
+Index("waiting_seq", waiting.c.seq)
 
 sessions: Final = Table(
     "sessions",

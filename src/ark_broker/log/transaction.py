@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 from sqlalchemy import Table, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,10 +14,11 @@ from ark_broker.log.database import Dialect
 from ark_broker.log.memory import Memory
 from ark_broker.log.packs import packed_ids
 from ark_broker.log.rows import to_rows
-from ark_broker.log.tables import GONE, contents, events, links, log_head, queries, sessions
-from ark_broker.model import Event
-from ark_broker.model.vocabulary import is_provisional
-from ark_broker.sessions.correlate import Correlator, keys_of
+from ark_broker.log.tables import GONE, contents, events, links, log_head, queries, sessions, waiting
+from ark_broker.model import Event, event_id
+from ark_broker.model.vocabulary import EXPLICIT, is_provisional
+from ark_broker.sessions.correlate import Correlator
+from ark_broker.sessions.keys import BY_CONVERSATION, Group, group, keys_of
 from ark_broker.sessions.summary import fold
 
 
@@ -68,8 +70,9 @@ class Transaction:
         for known in await self._known(new):
             del new[known]
         stored = list(reversed(new.values()))
-        await self.memory.load_links(self.connection, keys_of(stored))
-        self.correlator.place(stored)
+        groups = group(stored)
+        await self.load_links(groups)
+        self.correlator.place(groups)
         for seq, event in enumerate(stored, self.take_positions(len(stored)) + 1):
             event.seq = seq
             event.recorded_at = self.now
@@ -77,8 +80,35 @@ class Transaction:
             event.session_seq = seq if event.session_id is not None else None
             event.query_seq = seq if event.query is not None else None
         await self.insert(stored)
+        await self._list_waiting(groups)
         await self.fold(stored)
         return stored
+
+    async def load_links(self, groups: Sequence[Group]) -> None:
+        """Have the links of the groups' keys in memory, and know which of their sessions are but guesses."""
+        keys = keys_of(groups)
+        await self.memory.load_links(self.connection, keys)
+        found = (self.memory.links.get(key) for key in keys)
+        doubtful = {
+            link.session_id
+            for link in found
+            if link is not None and link.rule == BY_CONVERSATION and link.session_id is not None
+        }
+        if doubtful:
+            await self.memory.load_sessions(self.connection, doubtful)
+            self.correlator.guessed |= {name for name in doubtful if not self.memory.sessions[name].named}
+
+    async def _list_waiting(self, groups: Sequence[Group]) -> None:
+        """Note under which keys events without a session are to be found, where no index says so."""
+        rows = [
+            (key, event.seq)
+            for found in groups
+            if found.events[0].session_id is None and found.events[0].kind != "chunk"
+            for key in found.listed_keys
+            for event in found.events
+        ]
+        if rows:
+            await self.dialect.insert(self.connection, waiting, rows)
 
     async def _known(self, batch: Mapping[bytes, Event]) -> set[bytes]:
         """Ids of the batch that the log has already, in rows or in packs."""
@@ -147,11 +177,50 @@ class Transaction:
         """Take the session's summaries away. A row stays, to tell readers of the list at position `head`."""
         self.memory.drop_session(session_id)
         self._changed_sessions.discard(session_id)
-        self._changed_queries = {key for key in self._changed_queries if key[0] != session_id}
+        await self.drop_queries(session_id)
         self.memory.gone[session_id] = self.head
-        await self.connection.execute(delete(queries).where(queries.c.session_id == session_id))
         row = (session_id, GONE, None, 0, self.head, self.head, "", b"")
         await self._upsert(sessions, ["id"], [row])
+
+    async def drop_queries(self, session_id: str) -> None:
+        """Take the summaries of all the session's queries away."""
+        self._changed_queries = {key for key in self._changed_queries if key[0] != session_id}
+        await self.connection.execute(delete(queries).where(queries.c.session_id == session_id))
+
+    async def tombstone(self, kind: str, session_id: str, content: Mapping[str, object]) -> Event:
+        """Write, at the next position, that the session is no more; it is no part of any view."""
+        event = self._own_event(kind, session_id, content)
+        await self.insert([event])
+        return event
+
+    async def note(self, kind: str, session_id: str | None, content: Mapping[str, object]) -> Event:
+        """Write an event of the broker's own, at the next position."""
+        event = self._own_event(kind, session_id, content)
+        await self.insert([event])
+        await self.fold([event])
+        return event
+
+    def _own_event(self, kind: str, session_id: str | None, content: Mapping[str, object]) -> Event:
+        seq = self.take_positions(1) + 1
+        return Event(
+            id=event_id(kind, session_id or "", seq),
+            kind="event",
+            type=kind,
+            time=self.now,
+            recorded_at=self.now,
+            body=msgspec.json.encode(content),
+            seq=seq,
+            session_seq=None if session_id is None else seq,
+            session_id=session_id,
+            correlated_by=None if session_id is None else EXPLICIT,
+        )
+
+    async def forget_waiting(self, positions: Iterable[int]) -> None:
+        """The events at these positions have a session now."""
+        every = list(positions)
+        for start in range(0, len(every), 500):
+            page = every[start : start + 500]
+            await self.connection.execute(delete(waiting).where(waiting.c.seq.in_(page)))
 
     async def drop_query(self, session_id: str, name: str) -> None:
         """Take one query's summary away: its events belong to another query now."""
@@ -173,7 +242,7 @@ class Transaction:
         for key in sorted(self.correlator.touched):
             link = self.memory.links[key]
             if self.memory.is_link_news(key, link, self.now):
-                rows.append((key, link.session_id, link.query, self.now))
+                rows.append((key, link.session_id, link.query, link.trace_id, link.rule, self.now))
         await self._upsert(links, ["key"], rows)
 
     async def _write_queries(self) -> None:

@@ -25,9 +25,10 @@ from ark_broker.log.database import Database, is_unavailable
 from ark_broker.log.memory import Memory
 from ark_broker.log.tables import GONE, links, sessions
 from ark_broker.log.transaction import Commit, Transaction
-from ark_broker.model import Event, event_id
+from ark_broker.model import Event
 from ark_broker.model.errors import LogUnavailable, NotFound, Overloaded
-from ark_broker.model.vocabulary import SESSION_DELETED, TRACE_PREFIX
+from ark_broker.model.vocabulary import BAGGAGE, LINK_CREATED, LINK_DELETED, SESSION_DELETED, TRACE_PREFIX
+from ark_broker.sessions.correlate import NAMED
 
 _log = structlog.get_logger(__name__)
 _Result = TypeVar("_Result")
@@ -170,6 +171,20 @@ class Writer:
         The rows of its events are removed afterwards, outside this transaction (`maintenance`). Raises NotFound.
         """
         return await self._operate(lambda transaction: _delete_session(transaction, session_id))
+
+    async def create_links(self, keys: Sequence[str], session_id: str, query: str | None) -> Commit:
+        """Say where the keys belong: from here on, and for events that are under them by a guess, or wait there.
+
+        Leaves a `link.created` event. Raises Conflict where a session is too large to be taken apart.
+        """
+        return await self._operate(lambda transaction: _create_links(transaction, keys, session_id, query))
+
+    async def delete_link(self, key: str) -> Commit:
+        """Forget where the key belongs: what comes is not placed by it; what was placed stays.
+
+        Leaves a `link.deleted` event. Raises NotFound.
+        """
+        return await self._operate(lambda transaction: _delete_link(transaction, key))
 
     async def decide_quiet_traces(self, quiet_since: int, limit: int = 500) -> Commit:
         """Give traces that named no session, and are quiet since `quiet_since` (ns), a session of their own."""
@@ -335,22 +350,30 @@ async def _delete_session(transaction: Transaction, session_id: str) -> list[Eve
         raise NotFound(f"no session {session_id!r}")
     await transaction.connection.execute(delete(links).where(links.c.session_id == session_id))
     transaction.memory.links.clear()
-    seq = transaction.take_positions(1) + 1
+    tombstone = await transaction.tombstone(SESSION_DELETED, session_id, {})
     await transaction.drop_session(session_id)
-    tombstone = Event(
-        id=event_id(SESSION_DELETED, session_id, seq),
-        kind="event",
-        type=SESSION_DELETED,
-        time=transaction.now,
-        recorded_at=transaction.now,
-        body=b"{}",
-        seq=seq,
-        session_seq=seq,
-        session_id=session_id,
-        correlated_by="explicit",
-    )
-    await transaction.insert([tombstone])
     return [tombstone]
+
+
+async def _create_links(
+    transaction: Transaction, keys: Sequence[str], session_id: str, query: str | None
+) -> list[Event]:
+    await transaction.memory.load_links(transaction.connection, keys)
+    for key in keys:
+        transaction.correlator.decree(key, session_id, query)
+    content = {"keys": list(keys), "session": session_id, "query": query}
+    return [await transaction.note(LINK_CREATED, session_id, content)]
+
+
+async def _delete_link(transaction: Transaction, key: str) -> list[Event]:
+    await transaction.memory.load_links(transaction.connection, [key])
+    link = transaction.memory.links.pop(key, None)
+    if link is None:
+        raise NotFound(f"no link under {key!r}")
+    transaction.memory.forget_link(key)
+    await transaction.connection.execute(delete(links).where(links.c.key == key))
+    content = {"keys": [key], "session": link.session_id, "query": link.query}
+    return [await transaction.note(LINK_DELETED, link.session_id, content)]
 
 
 def quiet_traces(since: int, limit: int) -> Select[Any]:
@@ -377,11 +400,12 @@ def _joined(results: Sequence[Appended | BaseException], part_size: int) -> Appe
 
 def _unplace(event: Event) -> None:
     """Undo what a failed transaction's correlation wrote on the event."""
-    if event.correlated_by not in (None, "explicit"):
+    if event.correlated_by not in (None, *NAMED):
         event.session_id = None
     if event.query is not None and event.query.startswith(TRACE_PREFIX):
         event.query = None
-    event.correlated_by = None
+    if event.correlated_by != BAGGAGE:
+        event.correlated_by = None
 
 
 def _first_line(error: BaseException) -> str:

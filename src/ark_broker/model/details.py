@@ -25,6 +25,8 @@ class Details(msgspec.Struct, kw_only=True, gc=False):
     display_name: str | None = None
     #: Milliseconds the producer claims in an attribute (`duration.ms`), where the span itself has no length.
     duration_ms: float | None = None
+    #: Milliseconds from a model call to its first token.
+    first_token_ms: float | None = None
 
 
 #: How a fold asks for content: handed in by the caller, so that folds know no wire format.

@@ -52,6 +52,10 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
     conversation_id: str | None = None
     agent: str | None = None
     model: str | None = None
+    #: Who serves the model, as OpenTelemetry names it (`gen_ai.provider.name`): `openai`, `azure.ai.openai`, …
+    provider: str | None = None
+    #: The end user on whose behalf it happened.
+    user_id: str | None = None
 
     trace_id: str | None = None
     span_id: str | None = None
@@ -62,19 +66,28 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
     #: MCP server the session id belongs to; the key in a view's `mcpSessions`.
     mcp_server: str | None = None
     mcp_session_id: str | None = None
+    #: A2A task, and its state in lower case with underscores: `input_required`.
     task_id: str | None = None
+    task_state: str | None = None
     question_id: str | None = None
     stream_id: str | None = None
 
+    #: Phase of the query, where the producer says it: `running`, `done`, `error`, `canceled`, …
+    phase: str | None = None
     #: `ok` or `error` where the producer said so.
     status: str | None = None
     error: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    #: Of the input tokens, those read from the provider's cache; of the output tokens, those spent on reasoning.
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
     #: US dollars.
     cost: float | None = None
+    #: `table` for a cost that the broker worked out from its price table; None for one that the producer named.
+    cost_by: str | None = None
 
-    #: The rule that decided its session: `explicit`, `trace`, `query`, or `trace-root` (the last resort).
+    #: The rule that decided its session, see `ark_broker.sessions.correlate`.
     correlated_by: str | None = None
 
     @property

@@ -11,11 +11,23 @@ QUERY_COMPLETED: Final = "query.completed"
 QUERY_FAILED: Final = "query.failed"
 QUERY_CANCELED: Final = "query.canceled"
 
+WORKFLOW_COMPLETED: Final = "workflow.completed"
+WORKFLOW_FAILED: Final = "workflow.failed"
+
 AGENT_STARTED: Final = "agent.started"
 AGENT_COMPLETED: Final = "agent.completed"
 AGENT_FAILED: Final = "agent.failed"
+AGENT_PROGRESS: Final = "agent.progress"
+AGENT_CREATED: Final = "agent.created"
+#: Some other work has begun, and is reported at its end again.
+SPAN_STARTED: Final = "span.started"
 
 LLM_REQUEST: Final = "llm.request"
+#: A model call that has begun: reported ahead of its `llm.request`, never counted as one.
+LLM_STARTED: Final = "llm.started"
+#: What a model call was given, or gave, reported beside its span (OpenTelemetry GenAI events).
+LLM_MESSAGE: Final = "llm.message"
+EMBEDDING: Final = "llm.embedding"
 #: A chunk that carries something the model produced: text, reasoning, a refusal, part of a tool call.
 LLM_CHUNK: Final = "llm.chunk"
 #: A chunk that carries token usage (OpenAI `stream_options.include_usage`).
@@ -26,6 +38,13 @@ LLM_CONTROL: Final = "llm.control"
 LLM_ERROR: Final = "llm.error"
 #: The marker written by `POST /stream/{query}/complete`.
 STREAM_COMPLETED: Final = "stream.completed"
+
+RETRIEVAL: Final = "retrieval"
+RERANK: Final = "rerank"
+GUARDRAIL: Final = "guardrail"
+EVALUATION: Final = "evaluation.result"
+MEMORY: Final = "memory.operation"
+PLAN: Final = "plan.created"
 
 TOOL_CALL: Final = "tool.call"
 TOOL_RESULT: Final = "tool.result"
@@ -39,9 +58,20 @@ ARTIFACT_UPDATED: Final = "artifact.updated"
 MESSAGE_ADDED: Final = "message.added"
 
 SESSION_DELETED: Final = "session.deleted"
+#: The session was a guess; its events are in the one that `body.to` names.
+SESSION_MOVED: Final = "session.moved"
+LINK_CREATED: Final = "link.created"
+LINK_DELETED: Final = "link.deleted"
 
 #: Types the broker writes itself; a producer's event may not use them.
-RESERVED: Final = frozenset({SESSION_DELETED})
+RESERVED: Final = frozenset({SESSION_DELETED, SESSION_MOVED, LINK_CREATED, LINK_DELETED})
+#: Reports that a session is no more: no part of any view.
+TOMBSTONES: Final = frozenset({SESSION_DELETED, SESSION_MOVED})
+
+#: Rules of correlation by which a session is named, rather than found (`Event.correlated_by`).
+EXPLICIT: Final = "explicit"
+BAGGAGE: Final = "baggage"
+OPERATOR: Final = "operator"
 
 Phase = Literal["pending", "running", "waiting", "done", "error", "canceled"]
 

@@ -66,6 +66,9 @@ class LineSplitter:
         return TooLarge(f"a line is longer than {self._max_line} bytes", "body")
 
 
+_ARK_FIELDS: Final = ("query", "session", "agent", "team", "model")
+
+
 class ChunkReader:
     """Makes Events of one connection's lines. `clock` gives nanoseconds that never repeat."""
 
@@ -139,14 +142,19 @@ def _fill(event: Event, chunk: dict[str, Any]) -> None:
 
 
 def _fill_from_ark(event: Event, ark: dict[str, Any]) -> None:
-    """What Ark's executors say beside the chunk: `{"query": <uid or name>, "session", "agent", "model", …}`."""
-    for field, key in (("session_id", "session"), ("agent", "agent"), ("model", "model")):
-        value = ark.get(key)
-        if isinstance(value, str) and value:
-            setattr(event, field, as_name(value))
-    uid = ark.get("query")
-    if isinstance(uid, str) and uid and uid != event.query:
-        event.query_uid = as_name(uid)
+    """What Ark's executors say beside the chunk: `{"query", "session", "agent", "model", …}`.
+
+    The one in Go has the query's UID as `query`, and the session as `session`. The Python SDK has the query's name as
+    `query`, and the conversation as `session`.
+    """
+    found = {key: as_name(ark[key]) for key in _ARK_FIELDS if isinstance(ark.get(key), str) and ark[key]}
+    event.agent = found.get("agent") or found.get("team") or event.agent
+    event.model = found.get("model", event.model)
+    query, session = found.get("query"), found.get("session")
+    if query == event.query and query is not None:
+        event.conversation_id = session
+    else:
+        event.query_uid, event.session_id = query, session
 
 
 def _produced(choices: object) -> bool:

@@ -19,24 +19,37 @@ import orjson
 from ark_broker.model import MAX_INT64, Event, Kind, event_id
 from ark_broker.model.errors import BadInput, TooLarge, UnsupportedMedia
 from ark_broker.model.vocabulary import RESERVED
-from ark_broker.receive import conventions
-from ark_broker.receive.conventions.family import FIELDS, Told
+from ark_broker.receive import conventions, operations, orchestrator
+from ark_broker.receive.context import NONE, context_of, parse_traceparent
+from ark_broker.receive.conventions.family import COUNTS, FIELDS, Told
 from ark_broker.receive.fields import MAX_NAME, as_text, camel
 from ark_broker.receive.otlp.encoding import Decoded
 from ark_broker.receive.otlp.records import valid_span_id, valid_trace_id
 
 MAX_EVENTS: Final = 10_000
 _KINDS: Final[tuple[Kind, ...]] = ("event", "message", "task")
-_NAMES: Final = ("type", "status", *sorted(FIELDS - {"error", "input_tokens", "output_tokens", "cost"}))
-_COUNTS: Final = ("input_tokens", "output_tokens", "duration")
+_NAMES: Final = ("type", "status", *sorted(FIELDS - COUNTS - {"error", "cost"}))
+_COUNTS: Final = (*sorted(COUNTS), "duration")
 #: `2024-01-15T10:30:00.123456789Z`
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)")
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_ZONELESS: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?")
 _REQUIRED: Final = ("specversion", "id", "source", "type")
 
 
 def decode_events(body: bytes, content_type: str | None, headers: Mapping[str, str]) -> Decoded:
-    """Events of a `POST /v1/events`. All or nothing: raises BadInput that says where, TooLarge, UnsupportedMedia."""
+    """Events of a `POST /v1/events`. All or nothing: raises BadInput that says where, TooLarge, UnsupportedMedia.
+
+    What an event does not say itself is taken from the request's `traceparent` and `baggage`.
+    """
+    decoded = _decode(body, content_type, headers)
+    context = context_of(headers)
+    if context != NONE:
+        for event in decoded.events:
+            context.apply(event)
+    return Decoded([event for event in decoded.events if event.type != orchestrator.HEARTBEAT])
+
+
+def _decode(body: bytes, content_type: str | None, headers: Mapping[str, str]) -> Decoded:
     media = (content_type or "application/json").partition(";")[0].strip().lower()
     if "ce-specversion" in headers:
         return Decoded([_cloud_event(_binary(body, media, headers))])
@@ -107,12 +120,28 @@ def _event(value: object) -> Event:
     """A plain custom event; also the prototype's flat span lines (`name`, `attributes`)."""
     if not isinstance(value, dict):
         raise BadInput("must be a JSON object", "body")
+    orchestrated = orchestrator.kind_of(value)
+    if orchestrated is not None:
+        return _told(value, orchestrator.fields_of(value, orchestrated))
+    if operations.is_operation(value):
+        return _told(value, operations.fields_of(value))
     given = value.get("id")
     source = value.get("source")
     if given is not None and not isinstance(given, str | int):
         raise BadInput("must be a string", "id")
     identity = uuid.uuid4().bytes if given is None else event_id("event", str(source or ""), str(given))
     return _make(value, identity, orjson.dumps(value))
+
+
+def _told(value: dict[str, Any], fields: dict[str, Any]) -> Event:
+    """An event in another program's words. It has no id; where it says when it was, it is the same when sent again."""
+    if isinstance(fields.get("time"), str) and _ZONELESS.fullmatch(fields["time"]):
+        fields["time"] += "Z"
+    content = orjson.dumps(value)
+    identity = event_id("told", content) if "time" in fields else uuid.uuid4().bytes
+    # What was found in its own words stands beside them, in the broker's: readers of the body know these.
+    shown = {key: fields[key] for key in ("input", "output", "message") if key in fields}
+    return _make(fields, identity, orjson.dumps(shown | value) if shown else content)
 
 
 def _cloud_event(value: object) -> Event:
@@ -129,9 +158,9 @@ def _cloud_event(value: object) -> Event:
     extensions = {name.replace("_", ""): name for name in _NAMES if "_" in name}
     fields |= {camel(extensions[key]): item for key, item in value.items() if key in extensions}
     fields |= {key: value[key] for key in ("type", "time", "query", "namespace", "agent") if key in value}
-    parent = _TRACEPARENT.fullmatch(str(value.get("traceparent", "")))
+    parent = parse_traceparent(value.get("traceparent"))
     if parent is not None:
-        fields |= {"traceId": parent[1], "parentSpanId": parent[2]}
+        fields |= {"traceId": parent.trace_id, "parentSpanId": parent.span_id}
     return _make(fields, event_id("cloudevent", value["source"], value["id"]), orjson.dumps(value))
 
 
@@ -162,7 +191,7 @@ def _make(value: Mapping[str, Any], identity: bytes, body: bytes) -> Event:
         raise BadInput("is reserved for the broker", "type")
     event = Event(id=identity, kind=_kind(value), type=name, time=_time(_value(value, "time")), body=body)
     if attributes:
-        conventions.fill(event, Told(name, attributes), {})
+        conventions.fill(event, Told(name, attributes, is_span="name" in value), {})
     for field in _NAMES[1:]:
         found = _name(value, field)
         if found is not None:
@@ -174,7 +203,17 @@ def _make(value: Mapping[str, Any], identity: bytes, body: bytes) -> Event:
     _set_duration_ms(event, value)
     _set_trace(event, value)
     _set_outcome(event, value)
+    meta = _meta(value)
+    if meta is not None:
+        context_of(meta).apply(event)
     return event
+
+
+def _meta(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    """MCP's `_meta`, of the event itself or of the request (`params`) that it reports."""
+    params = value.get("params")
+    found = value.get("_meta") or (params.get("_meta") if isinstance(params, dict) else None)
+    return found if isinstance(found, dict) else None
 
 
 def _kind(value: Mapping[str, Any]) -> Kind:

@@ -18,7 +18,7 @@ from ark_broker.model.details import Describe
 from ark_broker.model.timestamps import rfc3339
 from ark_broker.model.vocabulary import RESERVED, STREAM_COMPLETED, TOOL_CALL, TOOL_FAILED
 from ark_broker.sessions.lifecycle import KNOWN, moment
-from ark_broker.sessions.phase import TERMINAL, PhaseEvidence
+from ark_broker.sessions.phase import TERMINAL, PhaseEvidence, is_report
 
 
 def is_end(event: Event) -> bool:
@@ -78,7 +78,8 @@ class StreamEnd:
             self._marked, self.open_chunks = True, False
         elif event.kind == "chunk":
             self._marked, self.open_chunks = False, True
-        else:
+        elif is_report(event):
+            # An error of one call, which Ark counts as the query's until it completes, ends no stream.
             self._evidence.add(event)
 
     @property

@@ -1,34 +1,40 @@
 """Which session and query does an event belong to?
 
-Producers name them on some events only. Every key that joins events (today: the trace, and the query's
-name) has a Link to a session and query. An event that names its session makes links; one that does not is
-resolved through them. What cannot be resolved yet is stored unassigned, and adopted when its link appears.
+Producers name them on some events only. Every key that joins events (`sessions.keys`) has a Link to a session and
+query. An event that names its session makes links; one that does not is resolved through them, the most trusted key
+first. What cannot be resolved yet is stored unassigned, and adopted when its link appears.
 
-    explicit   the event names its session
-    trace      another event of its trace did
-    query      another event of its query did
-    trace-root nobody did, and the trace's root has ended (or the trace went quiet): `trace:<trace id>`
+    explicit      the event names its session
+    baggage       the W3C baggage that came with it does
+    operator      somebody said so (`POST /v1/links`)
+    trace, …      the rule of the key through which it was found, see `sessions.keys`
+    conversation  the conversation's session; the conversation's own id where nobody named any other
+    trace-root    nobody did, and the trace's root has ended (or the trace went quiet): `trace:<trace id>`
 
-The last one is provisional: a link that turns up later moves it. Two sessions that were both named are
-never merged: the first one named keeps the trace, an event that names the other stays there.
+The last two are guesses: a session that is named later takes over what was put under them. Two sessions that were
+both named are never merged: the first one named keeps the trace, an event that names the other stays there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
-from ark_broker.model import Event
-from ark_broker.model.vocabulary import TRACE_PREFIX, is_provisional, provisional
+from ark_broker.model.vocabulary import BAGGAGE, EXPLICIT, OPERATOR, is_provisional, provisional
+from ark_broker.sessions.keys import (
+    BY_CONVERSATION,
+    BY_TRACE_ROOT,
+    Group,
+    is_sticky,
+    names_query,
+    rule_of,
+    trace_key,
+)
 
-EXPLICIT = "explicit"
-BY_TRACE = "trace"
-BY_QUERY = "query"
-BY_TRACE_ROOT = "trace-root"
-
-_QUERY_PREFIX = "query:"
+#: Rules by which somebody named the session, rather than that it was found.
+NAMED = frozenset({EXPLICIT, BAGGAGE, OPERATOR})
 
 
 class Link(msgspec.Struct):
@@ -36,6 +42,10 @@ class Link(msgspec.Struct):
 
     session_id: str | None = None
     query: str | None = None
+    #: The trace that the key was seen with last.
+    trace_id: str | None = None
+    #: How the session was found: `correlated_by` of the event that gave it.
+    rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +57,17 @@ class AdoptWaiting:
 
 @dataclass(frozen=True, slots=True)
 class MoveSession:
-    """The provisional session `old` turned out to be part of `new`."""
+    """The session `old`, which was a guess, turned out to be part of `new`."""
 
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rehome:
+    """Events under `key` were put into the session `old` by a guess that was wrong: they belong to `new`."""
+
+    key: str
     old: str
     new: str
 
@@ -61,33 +80,7 @@ class NameQuery:
     trace_id: str
 
 
-Adoption = AdoptWaiting | MoveSession | NameQuery
-
-
-def trace_key(trace_id: str) -> str:
-    """Key of a trace's link; equal to the name of its provisional session."""
-    return TRACE_PREFIX + trace_id
-
-
-def query_key(query: str) -> str:
-    """Key of a named query's link. The name alone: producers of chunks know no namespace."""
-    return _QUERY_PREFIX + query
-
-
-def query_of_key(key: str) -> str | None:
-    """The query's name, for a key made by `query_key`."""
-    return key[len(_QUERY_PREFIX) :] if key.startswith(_QUERY_PREFIX) else None
-
-
-def keys_of(events: Iterable[Event]) -> set[str]:
-    """Every key that `Correlator` needs the links of, to place these events."""
-    keys: set[str] = set()
-    for event in events:
-        if event.trace_id is not None:
-            keys.add(trace_key(event.trace_id))
-        if event.query is not None and not is_provisional(event.query):
-            keys.add(query_key(event.query))
-    return keys
+Adoption = AdoptWaiting | MoveSession | Rehome | NameQuery
 
 
 @dataclass(slots=True)
@@ -95,6 +88,8 @@ class Correlator:
     """Places one batch of events. `links` holds what is known of their keys, and is updated in place."""
 
     links: dict[str, Link]
+    #: Sessions that only a conversation's id stands for: nobody named them.
+    guessed: set[str] = field(default_factory=set)
     #: Keys whose link was made, changed or used: to be written back.
     touched: set[str] = field(default_factory=set)
     #: What the new links mean for events stored earlier, in the order to carry them out.
@@ -102,117 +97,174 @@ class Correlator:
     #: Keys that nobody had before this batch: no stored event can be waiting under them.
     _fresh: set[str] = field(default_factory=set)
 
-    def place(self, events: Sequence[Event]) -> None:
+    def place(self, groups: Sequence[Group]) -> None:
         """Set `session_id`, `query` and `correlated_by` of each event, as far as they can be known."""
         unnamed = []
-        for event in events:
-            if event.session_id is not None:
-                event.correlated_by = EXPLICIT
-                self.learn(event, event.session_id)
+        for group in groups:
+            if group.session_id is not None:
+                self.guessed.discard(group.session_id)
             else:
-                unnamed.append(event)
+                unnamed.append(group)
+        for group in groups:
+            if group.session_id is not None:
+                rule = group.rule
+                for event in group.events:
+                    event.correlated_by = rule
+                self.learn(group, group.session_id, rule)
         if unnamed:
-            for event in unnamed:
-                self.learn(event, self._known_session(event))
-            for event in unnamed:
-                if event.is_trace_root and self._known_session(event) is None:
-                    self.learn(event, provisional(event.trace_id or ""))
-            for event in unnamed:
-                self._assign_session(event)
-        for event in events:
-            self._assign_query(event)
+            self._place_unnamed(unnamed)
+        for group in groups:
+            session_id = group.events[0].session_id
+            if group.query is None and session_id is not None:
+                query = self.query_for(group, session_id)
+                for event in group.events:
+                    event.query = query
 
-    def learn(self, event: Event, session_id: str | None) -> None:
-        """Record that the event's keys belong to `session_id` (None: to a session not known yet)."""
-        named = event.query if event.query is not None and not is_provisional(event.query) else None
-        if event.trace_id is not None:
-            self._link_trace(event.trace_id, session_id, named)
-        if named is not None:
-            self._link_query(named, session_id, explicit=event.correlated_by == EXPLICIT)
+    def _place_unnamed(self, groups: Sequence[Group]) -> None:
+        left = self._resolve_all(groups)
+        for group in left:
+            if self._known(group) is not None:
+                continue
+            if group.conversation_id is not None:
+                self.guessed.add(group.conversation_id)
+                self.learn(group, group.conversation_id, BY_CONVERSATION)
+            elif group.has_root:
+                self.learn(group, provisional(group.trace_id or ""), BY_TRACE_ROOT)
+        self._resolve_all(left)
+        for group in groups:
+            found = self._known(group)
+            if found is None:
+                continue
+            session_id, rule = found
+            for event in group.events:
+                event.session_id, event.correlated_by = session_id, rule
+
+    def _resolve_all(self, groups: Sequence[Group]) -> list[Group]:
+        """Learn from what is known, until nothing new follows; returns the groups that are left unknown.
+
+        One group may be known through another's keys, in whatever order they come.
+        """
+        left = list(groups)
+        while left:
+            still = []
+            for group in left:
+                found = self._known(group)
+                self.learn(group, *(found or (None, None)))
+                if found is None:
+                    still.append(group)
+            if len(still) == len(left):
+                return still
+            left = still
+        return left
+
+    def learn(self, group: Group, session_id: str | None, rule: str | None) -> None:
+        """Record that the group's keys belong to `session_id` (None: to a session not known yet)."""
+        query = group.query
+        if query is None and session_id is not None:
+            query = self._linked_query(group, session_id)
+        for key in group.all_keys:
+            if session_id is None and key not in group.keys:
+                continue
+            link = self.links.get(key)
+            named = query if names_query(key) else None
+            self.touched.add(key)
+            if link is None:
+                self.links[key] = Link(session_id, named, group.trace_id, rule)
+                self._fresh.add(key)
+                continue
+            self._resolve(key, link, session_id, rule)
+            if group.trace_id is not None and session_id in (None, link.session_id):
+                link.trace_id = group.trace_id
+            if named is not None and link.query != named and session_id in (None, link.session_id):
+                self._name_query(key, link, named, explicit=group.query is not None)
 
     def decide_trace(self, trace_id: str) -> None:
         """The trace has been quiet for long and named no session: it becomes its own."""
-        link = self.links.get(trace_key(trace_id))
-        if link is not None and link.session_id is None:
-            self._resolve(trace_key(trace_id), link, provisional(trace_id))
-
-    def _known_session(self, event: Event) -> str | None:
-        session = None
-        if event.trace_id is not None and (link := self.links.get(trace_key(event.trace_id))):
-            session = link.session_id
-        if (
-            (session is None or is_provisional(session))
-            and event.query is not None
-            and (link := self.links.get(query_key(event.query)))
-        ):
-            session = link.session_id or session
-        return session
-
-    def _link_trace(self, trace_id: str, session_id: str | None, query: str | None) -> None:
         key = trace_key(trace_id)
-        self.touched.add(key)
         link = self.links.get(key)
-        if link is None:
-            self._create(key, session_id, query)
-            return
-        before = link.session_id
-        self._resolve(key, link, session_id)
-        if query is not None and link.query is None and session_id in (None, link.session_id):
-            link.query = query
-            if before is not None and before == link.session_id and key not in self._fresh:
-                self.adoptions.append(NameQuery(before, trace_id))
-
-    def _link_query(self, query: str, session_id: str | None, *, explicit: bool) -> None:
-        key = query_key(query)
-        self.touched.add(key)
-        link = self.links.get(key)
-        if link is None:
-            self._create(key, session_id, query)
-        elif explicit and link.session_id is not None and not is_provisional(link.session_id):
-            # A name may be used again, in another session: what comes next belongs to the newer one.
-            link.session_id = session_id
-        else:
-            self._resolve(key, link, session_id)
-
-    def _create(self, key: str, session_id: str | None, query: str | None) -> None:
-        self.links[key] = Link(session_id, query)
-        self._fresh.add(key)
-
-    def _resolve(self, key: str, link: Link, session_id: str | None) -> None:
-        """Give the link its session where it has none, or a real one where it has a provisional one."""
-        if session_id is None or link.session_id == session_id:
-            return
-        if link.session_id is None:
-            link.session_id = session_id
+        if link is not None and link.session_id is None:
             self.touched.add(key)
+            self._resolve(key, link, provisional(trace_id), BY_TRACE_ROOT)
+
+    def decree(self, key: str, session_id: str, query: str | None) -> Link:
+        """An operator says where the key belongs: that holds for what comes, and for what was guessed before."""
+        link = self.links.setdefault(key, Link())
+        self.touched.add(key)
+        old, known_query = link.session_id, link.query
+        link.session_id, link.rule = session_id, OPERATOR
+        link.query = query if query is not None else known_query if old == session_id else None
+        if old is None:
+            self.adoptions.append(AdoptWaiting(key))
+        elif old != session_id or (query is not None and query != known_query):
+            self.adoptions.append(Rehome(key, old, session_id))
+        return link
+
+    def _known(self, group: Group) -> tuple[str, str] | None:
+        """(session, rule) of the most trusted key that has a session; a provisional one only where no key has more."""
+        last_resort = None
+        for key in group.keys:
+            link = self.links.get(key)
+            if link is None or link.session_id is None:
+                continue
+            if not is_provisional(link.session_id):
+                return link.session_id, rule_of(key)
+            last_resort = last_resort or (link.session_id, BY_TRACE_ROOT)
+        return last_resort
+
+    def _resolve(self, key: str, link: Link, session_id: str | None, rule: str | None) -> None:
+        """Give the link its session where it has none, a real one where it had a guess, or the latest."""
+        old = link.session_id
+        if session_id is None:
+            return
+        if old == session_id:
+            if rule in NAMED and link.rule != OPERATOR:
+                link.rule = rule
+        elif old is None:
+            link.session_id, link.rule = session_id, rule
             if key not in self._fresh:
                 self.adoptions.append(AdoptWaiting(key))
-        elif is_provisional(link.session_id) and not is_provisional(session_id):
-            self._move(link.session_id, session_id)
+        elif is_provisional(old):
+            if not is_provisional(session_id):
+                self._move(old, session_id, rule)
+        elif is_provisional(session_id) or link.rule == OPERATOR:
+            return
+        elif old in self.guessed and session_id not in self.guessed:
+            self._move(old, session_id, rule)
+        elif not is_sticky(key):
+            link.session_id, link.query, link.rule = session_id, None, rule
+        elif rule in NAMED and link.rule not in NAMED:
+            link.session_id, link.query, link.rule = session_id, None, rule
+            if key not in self._fresh:
+                self.adoptions.append(Rehome(key, old, session_id))
 
-    def _move(self, old: str, new: str) -> None:
+    def _move(self, old: str, new: str, rule: str | None) -> None:
         for key, link in self.links.items():
             if link.session_id == old:
-                link.session_id = new
+                link.session_id, link.rule = new, rule
                 self.touched.add(key)
+        self.guessed.discard(old)
         self.adoptions.append(MoveSession(old, new))
 
-    def _assign_session(self, event: Event) -> None:
-        by_trace = self.links.get(trace_key(event.trace_id)) if event.trace_id is not None else None
-        by_query = self.links.get(query_key(event.query)) if event.query is not None else None
-        for link, rule in ((by_trace, BY_TRACE), (by_query, BY_QUERY)):
-            if link is not None and link.session_id is not None:
-                event.session_id = link.session_id
-                event.correlated_by = BY_TRACE_ROOT if is_provisional(link.session_id) else rule
-                return
+    def _name_query(self, key: str, link: Link, query: str, *, explicit: bool) -> None:
+        if link.query is not None and (is_sticky(key) or not explicit):
+            return
+        link.query = query
+        trace_id = link.trace_id
+        if trace_id is None or key != trace_key(trace_id) or key in self._fresh:
+            return
+        if link.session_id is not None:
+            self.adoptions.append(NameQuery(link.session_id, trace_id))
 
-    def _assign_query(self, event: Event) -> None:
-        if event.query is None and event.session_id is not None and event.trace_id is not None:
-            event.query = self.query_for(event.trace_id, event.session_id)
+    def _linked_query(self, group: Group, session_id: str) -> str | None:
+        for key in group.keys:
+            link = self.links.get(key)
+            if link is not None and link.query is not None and link.session_id == session_id:
+                return link.query
+        return None
 
-    def query_for(self, trace_id: str, session_id: str) -> str:
-        """The query that an event of the trace belongs to, when it names none itself."""
-        link = self.links.get(trace_key(trace_id))
-        if link is not None and link.query is not None and link.session_id == session_id:
-            return link.query
-        return provisional(trace_id)
+    def query_for(self, group: Group, session_id: str) -> str | None:
+        """The query that the group's events belong to, when they name none themselves."""
+        found = self._linked_query(group, session_id)
+        if found is None and group.trace_id is not None:
+            return provisional(group.trace_id)
+        return found

@@ -2,8 +2,9 @@
 
     pending → running ⇄ waiting → done | error | canceled
 
-Of each class of evidence only the latest time is kept. A maximum does not depend on order and does not count,
-so neither does the phase.
+Of each class of evidence only the latest time is kept: a maximum does not depend on order and does not count. What is
+kept is gone through by time, as Ark's own sessions do on arrival: an error overrides any end, a completion clears an
+error but not a cancellation, a cancellation does not hide an error; only a new start, or a resumption, reopens.
 """
 
 from __future__ import annotations
@@ -41,13 +42,24 @@ _BEGINNINGS: Final = frozenset({"started", "resumed"})
 _NEVER: Final = -1
 
 
+#: The evidence that an event is which says its query's phase.
+_SAID: Final = {"done": "done", "error": "error", "canceled": "canceled", "cancelled": "canceled", "waiting": "waiting"}
+
+
+def is_report(event: Event) -> bool:
+    """True for a report about the query itself; what only bears on its phase is none."""
+    return event.type in _REPORTS
+
+
 def evidence_class(event: Event) -> str | None:
     """The field of PhaseEvidence that the event counts for; None if it says nothing about the phase.
 
-    A `query.completed` that says it failed is an error. The end of a trace root is weak evidence: it decides
-    where no lifecycle report does.
+    A `query.completed` that says it failed is an error. An event may say the phase itself. The end of a trace root is
+    weak evidence: it decides where no lifecycle report does.
     """
     found = _REPORTS.get(event.type)
+    if found is None and event.phase is not None:
+        found = _SAID.get(event.phase)
     if found is None:
         if event.parent_span_id is not None or not event.is_trace_root:
             return None
@@ -101,23 +113,35 @@ class PhaseEvidence(msgspec.Struct, omit_defaults=True, gc=False):
     @property
     def reported_phase(self) -> Phase | None:
         """The phase by lifecycle reports alone: at equal times the end beats waiting, and waiting beats running."""
-        running = max(self.started, self.resumed)
-        ended = self._reported_end
-        if max(running, ended, self.waiting) < 0:
-            return None
-        if ended >= running and ended >= self.waiting:
-            return "error" if self.error == ended else "canceled" if self.canceled == ended else "done"
-        if self.waiting >= running and self.answered < self.waiting:
-            return "waiting"
-        return "running"
+        return self._reported[0]
 
     @property
     def ended_at(self) -> int | None:
         """When the query ended, in nanoseconds; None while it has not."""
-        if self.reported_phase is None:
+        phase, since = self._reported
+        if phase is None:
             end = max(self.root_done, self.root_error)
             return end if end >= 0 else None
-        return self._reported_end if self.reported_phase in TERMINAL else None
+        return since if phase in TERMINAL else None
+
+    @property
+    def _reported(self) -> tuple[Phase | None, int]:
+        """The phase by lifecycle reports, and since when."""
+        phase: Phase | None = None
+        since = running = max(self.started, self.resumed)
+        if running >= 0:
+            phase = "running"
+        if self.waiting >= max(running, 0):
+            phase, since = ("waiting" if self.answered < self.waiting else "running"), self.waiting
+        ends: list[tuple[int, int, Phase]] = [
+            (self.done, 0, "done"),
+            (self.canceled, 1, "canceled"),
+            (self.error, 2, "error"),
+        ]
+        for time, _, end in sorted(ends):
+            if time >= max(since, running, 0) and not _stays(phase, end):
+                phase, since = end, time
+        return phase, since
 
     @property
     def last_end(self) -> int:
@@ -127,3 +151,8 @@ class PhaseEvidence(msgspec.Struct, omit_defaults=True, gc=False):
     @property
     def _reported_end(self) -> int:
         return max(self.done, self.error, self.canceled)
+
+
+def _stays(phase: Phase | None, end: Phase) -> bool:
+    """True where the phase is not changed by a later end of that sort."""
+    return (phase == "canceled" and end == "done") or (phase == "error" and end == "canceled")

@@ -15,6 +15,7 @@ import msgspec
 
 from ark_broker.model import Event
 from ark_broker.model.vocabulary import QUERY_STARTED, Phase, SessionStatus, is_provisional
+from ark_broker.sessions.correlate import NAMED
 from ark_broker.sessions.footprint import MAX_NAMES, Dated, Footprint, earlier, include, value_of
 from ark_broker.sessions.phase import PhaseEvidence, evidence_class
 from ark_broker.sessions.tally import NO_CHANGE, Change, Tally, dollars
@@ -153,6 +154,8 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
     """One session. Tool calls, tokens and cost are those of its queries, and of its events that are of no query."""
 
     id: str
+    #: True where an event named it; a session that nobody named may turn out to be part of another.
+    named: bool = False
     tool_calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -172,6 +175,8 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
     def add(self, event: Event) -> None:
         """Fold in one event that joined the session, all but what depends on its query (see `fold`)."""
         self.note(event)
+        if not self.named and event.correlated_by in NAMED:
+            self.named = True
         if event.tool is not None:
             include(self.tools, event.tool)
 

@@ -10,7 +10,7 @@ import pytest
 from ark_broker.model import Event
 from ark_broker.model.details import Details
 from ark_broker.receive.chunks import ChunkReader
-from ark_broker.receive.conventions import describe
+from ark_broker.receive.conventions.describe import describe
 from ark_broker.receive.custom import decode_events
 from ark_broker.receive.otlp import decode_logs, decode_traces
 from tests.support.events import make

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ark_broker.model import Event, vocabulary
-from ark_broker.receive.conventions import FAMILIES, describe, inherited
+from ark_broker.receive.conventions import FAMILIES, inherited
+from ark_broker.receive.conventions.describe import describe
 from ark_broker.receive.conventions.family import Family
 from ark_broker.receive.otlp import decode_traces
 from tests.support.otlp import attribute, traces
@@ -62,7 +63,8 @@ def test_a_reserved_type_is_only_a_name(name: str) -> None:
         ("generate_content", "llm.request", "llm.request"),
         ("invoke_agent", "agent.completed", "agent.failed"),
         ("execute_tool", "tool.call", "tool.failed"),
-        ("embeddings", "step", "step"),
+        ("embeddings", "llm.embedding", "llm.embedding"),
+        ("somersault", "step", "step"),
         (5, "step", "step"),
         ("", "step", "step"),
     ],
@@ -146,7 +148,8 @@ def test_the_best_attribute_that_has_a_value_wins(attributes: dict[str, Any], fi
     [
         ({"ark.session.id": "a", "session.id": "s", "gen_ai.conversation.id": "c"}, "a"),
         ({"session.id": "s", "gen_ai.conversation.id": "c"}, "s"),
-        ({"gen_ai.conversation.id": "c"}, "c"),
+        ({"session.id": "s", "langfuse.session.id": "l"}, "s"),
+        ({"gen_ai.conversation.id": "c"}, None),
         ({}, None),
     ],
 )
@@ -157,7 +160,7 @@ def test_the_session_is_taken_in_order(attributes: dict[str, str], session: str 
 
 
 def test_a_span_goes_before_its_resource_and_that_before_its_scope() -> None:
-    own, resource, scope = {"gen_ai.conversation.id": "own"}, {"session.id": "resource"}, {"ark.session.id": "scope"}
+    own, resource, scope = {"session.id": "own"}, {"session.id": "resource"}, {"ark.session.id": "scope"}
     assert span("step", own, resource=resource, scope=scope).session_id == "own"
     assert span("step", resource=resource, scope=scope).session_id == "resource"
     assert span("step", scope=scope).session_id == "scope"

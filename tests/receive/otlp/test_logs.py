@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from ark_broker.model import Event
 from ark_broker.model.errors import BadInput
-from ark_broker.receive.conventions import describe
+from ark_broker.receive.conventions.describe import describe
 from ark_broker.receive.otlp import Encoding, count_metrics, decode_logs, decode_traces
 from tests.receive.support import to_json
 from tests.support.events import NOON
@@ -59,7 +59,7 @@ def test_the_time_is_the_records_else_when_it_was_observed(time: int, observed: 
 
 
 def test_the_name_is_the_event_name_also_where_older_sdks_put_it() -> None:
-    assert one(event_name="gen_ai.user.message").type == "gen_ai.user.message"
+    assert one(event_name="gen_ai.evaluation.result").type == "evaluation.result"
     request = logs({})
     record = request.resource_logs[0].scope_logs[0].log_records[0]
     record.attributes.add(key="event.name").value.string_value = "query.started"

@@ -11,7 +11,7 @@ from ark_broker.api.sse import frame
 from ark_broker.log.read import SessionChange
 from ark_broker.log.tail import Format, Item
 from ark_broker.model import Event
-from ark_broker.receive.conventions import describe
+from ark_broker.receive.conventions.describe import describe
 from ark_broker.sessions.completions import consumer_data
 from ark_broker.sessions.view import summary_json
 

@@ -16,7 +16,7 @@ from ark_broker.log.read import Scope
 from ark_broker.log.tail import Burst
 from ark_broker.model import Event
 from ark_broker.model.errors import Conflict, NotFound
-from ark_broker.receive.conventions import describe
+from ark_broker.receive.conventions.describe import describe
 from ark_broker.sessions.completions import StreamEnd
 from ark_broker.sessions.summary import QuerySummary
 from ark_broker.sessions.view import ViewBuilder, query_summary_json

@@ -20,7 +20,7 @@ from ark_broker.api.v1.frames import event_format, session_list_format
 from ark_broker.log.read import SESSION_LIST, Scope, SessionFilter, visible
 from ark_broker.model.errors import BadInput, NotFound
 from ark_broker.model.vocabulary import SessionStatus
-from ark_broker.receive.conventions import describe
+from ark_broker.receive.conventions.describe import describe
 from ark_broker.sessions.view import ViewBuilder, summary_json
 
 router = APIRouter(tags=["sessions"])

@@ -1,7 +1,9 @@
 """Telemetry families, and the order they are tried in.
 
-Adding a family is adding a module with a `FAMILY` and one line in `FAMILIES`. The first family that classifies a span
-decides its type; for each canonical field the first family (and in it the first attribute) that has a value wins.
+Adding a family is adding a module with a `FAMILY`, one line in `FAMILIES`, and what its programs really send to
+`tests/fixtures/families`. For each canonical field the first family (and in it the first attribute) that has a value
+wins. What a span is, is said by the first of: a name of the broker's own vocabulary; the attributes in `KINDS`, in
+that order; a family's span names; the beginning of a name.
 """
 
 from __future__ import annotations
@@ -9,17 +11,53 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import orjson
-
 from ark_broker.model import Event
-from ark_broker.model.details import Details
-from ark_broker.model.vocabulary import RESERVED
-from ark_broker.receive.conventions import ark, common, genai
-from ark_broker.receive.conventions.family import Family, Told
+from ark_broker.model import vocabulary as v
+from ark_broker.receive.conventions import (
+    a2a,
+    agentframework,
+    ark,
+    arkonis,
+    common,
+    genai,
+    langfuse,
+    langsmith,
+    mcp,
+    openinference,
+    openllmetry,
+    pydantic,
+    vercel,
+)
+from ark_broker.receive.conventions.family import COUNTS, Family, Kinds, Refine, Told, Types
 from ark_broker.receive.fields import as_cost, as_count, as_name, as_text
-from ark_broker.receive.otlp.canonical import plain, plain_attributes
 
-FAMILIES: Final[tuple[Family, ...]] = (common.FAMILY, ark.FAMILY, genai.FAMILY)
+FAMILIES: Final[tuple[Family, ...]] = (
+    common.FAMILY,
+    ark.FAMILY,
+    langfuse.FAMILY,
+    genai.FAMILY,
+    openinference.FAMILY,
+    openllmetry.FAMILY,
+    vercel.FAMILY,
+    mcp.FAMILY,
+    a2a.FAMILY,
+    pydantic.FAMILY,
+    langsmith.FAMILY,
+    agentframework.FAMILY,
+    arkonis.FAMILY,
+)
+#: Attributes that say what a span is, the most telling first: an agent framework's own word before that of the library
+#: it calls.
+_KIND_ORDER: Final = (
+    "langfuse.observation.type",
+    "openinference.span.kind",
+    "gen_ai.operation.name",
+    "traceloop.span.kind",
+    "llm.request.type",
+    "langsmith.span.kind",
+    "ai.operationId",
+    "mcp.method.name",
+)
 
 _Ranks = Mapping[str, tuple[tuple[str, int], ...]]
 
@@ -38,13 +76,38 @@ def _ranks(tables: Iterable[Mapping[str, tuple[str, ...]]]) -> _Ranks:
     return {name: tuple(ranks) for name, ranks in found.items()}
 
 
+def _kinds() -> tuple[tuple[str, Kinds], ...]:
+    tables = {attribute: kinds for family in FAMILIES for attribute, kinds in family.kinds.items()}
+    unordered = tables.keys() - set(_KIND_ORDER)
+    if unordered:
+        raise ValueError(f"no place in the order for {sorted(unordered)}")
+    return tuple((attribute, tables[attribute]) for attribute in _KIND_ORDER)
+
+
 _FIELD_RANKS: Final = _ranks(family.fields for family in FAMILIES)
 _INHERITED_RANKS: Final = _ranks(family.inherited for family in FAMILIES)
-_CONTENT_RANKS: Final = _ranks(family.content for family in FAMILIES)
-_COUNTS: Final = frozenset({"input_tokens", "output_tokens"})
+CONTENT_RANKS: Final = _ranks(family.content for family in FAMILIES)
+_KINDS: Final = _kinds()
+_KIND_ATTRIBUTES: Final = frozenset(_KIND_ORDER)
+_NAMES: Final[Kinds] = {name: types for family in reversed(FAMILIES) for name, types in family.names.items()}
+_PREFIXES: Final = {prefix: found for family in reversed(FAMILIES) for prefix, found in family.prefixes.items()}
+_MARKED: Final[Mapping[str, Refine]] = {
+    mark: family.refine for family in FAMILIES if family.refine is not None for mark in family.marks
+}
+_MARKS: Final = frozenset(_MARKED)
+#: What a span is that names a tool, and of which nothing else says what it is.
+_BARE_TOOL: Final[Types] = (v.TOOL_CALL, v.TOOL_FAILED)
+#: What a pending span of such work is.
+_BEGINNINGS: Final = {
+    v.AGENT_COMPLETED: v.AGENT_STARTED,
+    v.AGENT_FAILED: v.AGENT_STARTED,
+    v.LLM_REQUEST: v.LLM_STARTED,
+    v.TOOL_CALL: v.TOOL_CALL,
+    v.TOOL_FAILED: v.TOOL_CALL,
+}
 
 
-def _pick(attributes: Mapping[str, Any], ranks: _Ranks) -> dict[str, Any]:
+def pick(attributes: Mapping[str, Any], ranks: _Ranks) -> dict[str, Any]:
     """Canonical name → value of the best-ranked attribute that has one."""
     found: dict[str, Any] = {}
     best: dict[str, int] = {}
@@ -61,16 +124,31 @@ def _pick(attributes: Mapping[str, Any], ranks: _Ranks) -> dict[str, Any]:
 
 def inherited(resource: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, str]:
     """Canonical fields that hold for everything of this resource and scope; worked out once for all of it."""
-    found = _pick(scope, _INHERITED_RANKS) | _pick(resource, _INHERITED_RANKS)
+    found = pick(scope, _INHERITED_RANKS) | pick(resource, _INHERITED_RANKS)
     return {canonical: as_name(value) for canonical, value in found.items()}
 
 
 def type_of(told: Told) -> str | None:
     """The vocabulary's name for what is told; None where no family recognises it."""
-    for family in FAMILIES:
-        found = family.classify(told)
-        if found is not None:
-            return found
+    types = _types_of(told)
+    return None if types is None else types[told.failed]
+
+
+def _types_of(told: Told) -> Types | None:
+    name, attributes = told.name, told.attributes
+    found = _NAMES.get(name)
+    if found is not None or not told.is_span:
+        return found
+    if not _KIND_ATTRIBUTES.isdisjoint(attributes):
+        for attribute, kinds in _KINDS:
+            value = attributes.get(attribute)
+            if isinstance(value, str) and (found := kinds.get(value)) is not None:
+                return found
+    start, separator, _ = name.partition(".")
+    if separator and (prefixed := _PREFIXES.get(start + ".")) is not None and prefixed[0] in attributes:
+        return prefixed[1]
+    if "gen_ai.tool.name" in attributes and "gen_ai.operation.name" not in attributes:
+        return _BARE_TOOL
     return None
 
 
@@ -78,8 +156,14 @@ def fill(event: Event, told: Told, defaults: Mapping[str, str]) -> None:
     """Set the event's canonical fields from what is told, and from what it inherits."""
     for canonical, value in defaults.items():
         setattr(event, canonical, value)
-    for canonical, value in _pick(told.attributes, _FIELD_RANKS).items():
-        if canonical in _COUNTS:
+    attributes = told.attributes
+    found = pick(attributes, _FIELD_RANKS)
+    kind = type_of(told) or event.type
+    event.type = event.kind if kind in v.RESERVED else kind
+    if not _MARKS.isdisjoint(attributes):
+        _refine(found, told, kind)
+    for canonical, value in found.items():
+        if canonical in COUNTS:
             setattr(event, canonical, as_count(value))
         elif canonical == "cost":
             event.cost = as_cost(value)
@@ -87,11 +171,28 @@ def fill(event: Event, told: Told, defaults: Mapping[str, str]) -> None:
             _set_error(event, value)
         else:
             setattr(event, canonical, as_name(value))
-    if event.question_id is None and isinstance(uri := told.attributes.get("question.uri"), str):
+    if event.question_id is None and isinstance(uri := attributes.get("question.uri"), str):
         event.question_id = as_name(uri.rstrip("/").rpartition("/")[2]) or None
-    event.type = type_of(told) or event.type
-    if event.type in RESERVED:
-        event.type = event.kind
+    if attributes.get(pydantic.PENDING[0]) == pydantic.PENDING[1]:
+        _begin(event)
+
+
+def _refine(found: dict[str, Any], told: Told, kind: str) -> None:
+    """Ask the families whose marks are there for what their tables cannot say."""
+    asked: list[Refine] = []
+    for mark, refine in _MARKED.items():
+        if mark in told.attributes and refine not in asked:
+            asked.append(refine)
+            for canonical, value in refine(told, kind).items():
+                if canonical == "task_state" or canonical not in found:
+                    found[canonical] = value
+
+
+def _begin(event: Event) -> None:
+    """Make it the report that work has begun: nothing of it counts, for the work itself will be reported."""
+    event.type = _BEGINNINGS.get(event.type, v.SPAN_STARTED)
+    event.duration = None
+    event.input_tokens = event.output_tokens = event.cached_tokens = event.reasoning_tokens = event.cost = None
 
 
 def _set_error(event: Event, value: object) -> None:
@@ -100,39 +201,3 @@ def _set_error(event: Event, value: object) -> None:
         event.status = "error"
     elif value is not False and event.error is None:
         event.error = as_text(value)
-
-
-def describe(event: Event) -> Details:
-    """Content of an event, from its stored body."""
-    try:
-        body = orjson.loads(event.body)
-    except orjson.JSONDecodeError:
-        return Details()
-    if not isinstance(body, dict):
-        return Details(message=body) if isinstance(body, str) else Details()
-    record = body.get("span") or body.get("logRecord")
-    if event.kind in ("span", "log") and isinstance(record, dict):
-        attributes = plain_attributes(record.get("attributes", []))
-        name = record.get("name") or record.get("eventName")
-        message = plain(record["body"]) if "body" in record else None
-    else:
-        inner = body.get("attributes")
-        attributes = {**body, **inner} if isinstance(inner, dict) else body
-        name, message = None, body.get("message")
-    return _details(event, attributes, name, message)
-
-
-def _details(event: Event, attributes: Mapping[str, Any], name: object, message: object) -> Details:
-    content = _pick(attributes, _CONTENT_RANKS)
-    reasons = content.get("finish_reason")
-    duration = content.get("duration_ms")
-    uri = content.get("question_uri")
-    return Details(
-        input=content.get("input", attributes.get("input")),
-        output=content.get("output", attributes.get("output")),
-        question_uri=uri if isinstance(uri, str) else None,
-        message=message if isinstance(message, str) else None,
-        finish_reason=str(reasons[0]) if isinstance(reasons, list) and reasons else None,
-        display_name=name if isinstance(name, str) and name != event.type else None,
-        duration_ms=float(duration) if isinstance(duration, int | float) and not isinstance(duration, bool) else None,
-    )

@@ -81,6 +81,6 @@ def _event(
         event.error = as_text(body)
     # GenAI events carry their content in a structured body: what it names counts like attributes.
     inner: dict[str, Any] = body if isinstance(body, dict) else {}
-    told = Told(name, {**inner, **attributes}, origin.resource, origin.scope, origin.scope_name, failed)
+    told = Told(name, {**inner, **attributes}, origin.resource, origin.scope, origin.scope_name, failed, is_span=False)
     conventions.fill(event, told, defaults)
     return event

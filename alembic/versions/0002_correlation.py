@@ -1,0 +1,37 @@
+"""More of what producers say about a call, more kinds of links, and the events that wait for one."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+NEW_TEXTS = ("provider", "user_id", "task_state", "phase", "cost_by")
+NEW_COUNTS = ("cached_tokens", "reasoning_tokens")
+
+
+def upgrade() -> None:
+    for name in NEW_TEXTS:
+        op.add_column("events", sa.Column(name, sa.Text))
+    for name in NEW_COUNTS:
+        op.add_column("events", sa.Column(name, sa.BigInteger))
+    for name in ("trace_id", "rule"):
+        op.add_column("links", sa.Column(name, sa.Text))
+    op.create_index("links_seen", "links", ["last_seen"])
+    op.create_table(
+        "waiting",
+        sa.Column("key", sa.Text, primary_key=True),
+        sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    )
+    op.create_index("waiting_seq", "waiting", ["seq"])
+
+
+def downgrade() -> None:
+    op.drop_table("waiting")
+    op.drop_index("links_seen", "links")
+    for name in ("trace_id", "rule"):
+        op.drop_column("links", name)
+    for name in (*NEW_TEXTS, *NEW_COUNTS):
+        op.drop_column("events", name)

@@ -1,0 +1,85 @@
+"""Langfuse: https://langfuse.com/docs/opentelemetry. Usage and cost are JSON objects in one attribute each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from ark_broker.model import vocabulary as v
+from ark_broker.receive.conventions.family import Family, Told, always
+
+_KINDS: Final = {
+    "generation": always(v.LLM_REQUEST),
+    "embedding": always(v.EMBEDDING),
+    "agent": (v.AGENT_COMPLETED, v.AGENT_FAILED),
+    "tool": (v.TOOL_CALL, v.TOOL_FAILED),
+    "retriever": always(v.RETRIEVAL),
+    "guardrail": always(v.GUARDRAIL),
+    "evaluator": always(v.EVALUATION),
+}
+_NAMED_AFTER: Final = {"agent": "agent", "tool": "tool"}
+#: Canonical field → keys in the usage object, best first: SDKs copy what their provider calls it.
+_USAGE: Final = {
+    "input_tokens": ("input", "prompt_tokens", "input_tokens", "prompt"),
+    "output_tokens": ("output", "completion_tokens", "output_tokens", "completion"),
+    "cached_tokens": ("input_cached_tokens", "input_cache_read", "cache_read_input_tokens"),
+    "reasoning_tokens": ("output_reasoning_tokens", "output_reasoning"),
+}
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _refine(told: Told, _kind: str) -> Mapping[str, Any]:
+    attributes = told.attributes
+    found: dict[str, Any] = {}
+    usage = _object(attributes.get("langfuse.observation.usage_details"))
+    for field, keys in _USAGE.items() if usage else ():
+        for key in keys:
+            if usage.get(key) is not None:
+                found[field] = usage[key]
+                break
+    if usage and "input" in usage:
+        # Langfuse keeps the parts apart: its input is without what was read from the cache, its output without
+        # what was spent on reasoning.
+        for total, part in (("input_tokens", "cached_tokens"), ("output_tokens", "reasoning_tokens")):
+            if isinstance(found.get(total), int) and isinstance(found.get(part), int):
+                found[total] += found[part]
+    costs = _object(attributes.get("langfuse.observation.cost_details"))
+    if costs:
+        found["cost"] = costs.get("total", sum(value for value in costs.values() if isinstance(value, int | float)))
+    field_of_name = _NAMED_AFTER.get(str(attributes.get("langfuse.observation.type")))
+    if field_of_name is not None:
+        found[field_of_name] = told.name
+    if attributes.get("langfuse.observation.level") == "ERROR":
+        found["error"] = attributes.get("langfuse.observation.status_message") or "error"
+    return found
+
+
+FAMILY: Final = Family(
+    name="langfuse",
+    fields={
+        "session_id": (
+            "langfuse.session.id",
+            "langfuse.observation.metadata.langfuse_session_id",
+            "langfuse.trace.metadata.langfuse_session_id",
+        ),
+        "user_id": ("langfuse.user.id",),
+        "model": ("langfuse.observation.model.name",),
+    },
+    content={
+        "input": ("langfuse.observation.input", "langfuse.trace.input"),
+        "output": ("langfuse.observation.output", "langfuse.trace.output"),
+    },
+    kinds={"langfuse.observation.type": _KINDS},
+    marks=("langfuse.observation.type",),
+    refine=_refine,
+)

@@ -1,0 +1,194 @@
+"""The keys that join events, and the rule each of them stands for.
+
+    key                        made of                               rule            keeps
+    trace:<trace id>           a span's trace                        trace           the first session named
+    uid:<query uid>            Ark's query UID                       query-uid       the first
+    query:<name>               Ark's query name                      query           the latest
+    task:<task id>             A2A task                              task            the first
+    mcp:<id>@<server>, mcp:<id> MCP session, of a server and alone   mcp-session     the latest
+    conversation:<id>          GenAI conversation, A2A context       conversation    the latest
+    call:<tool call id>        the model's id of a tool call         tool-call       the latest
+
+They are listed by how much they are trusted. A tool call's id is trusted least, for some models give the same ones
+again and again: it places an event that has no trace, and joins nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ark_broker.model import Event
+from ark_broker.model.vocabulary import EXPLICIT, TRACE_PREFIX, is_provisional
+
+BY_TRACE: Final = "trace"
+BY_QUERY: Final = "query"
+BY_CONVERSATION: Final = "conversation"
+BY_TRACE_ROOT: Final = "trace-root"
+
+_RULES: Final = {
+    "trace": BY_TRACE,
+    "uid": "query-uid",
+    "query": BY_QUERY,
+    "task": "task",
+    "mcp": "mcp-session",
+    "conversation": BY_CONVERSATION,
+    "call": "tool-call",
+}
+#: Keys under which the first session that is named stays: the others may be used again, by somebody else.
+_STICKY: Final = frozenset({"trace", "uid", "task"})
+#: Keys that belong to a session, not to one of its queries.
+_OF_SESSION: Final = frozenset({"conversation"})
+#: Keys whose unassigned events are found by a row of their own; those of the others have an index.
+_LISTED: Final = frozenset({"uid", "task", "mcp", "call"})
+
+_QUERY_PREFIX: Final = "query:"
+
+
+def kind_of(key: str) -> str:
+    """`trace`, `uid`, `query`, `task`, `mcp`, `conversation` or `call`."""
+    return key.partition(":")[0]
+
+
+def rule_of(key: str) -> str:
+    """The rule (`correlatedBy`) of an event that was placed through the key."""
+    return _RULES[kind_of(key)]
+
+
+def is_sticky(key: str) -> bool:
+    """True where the first session that is named under the key keeps it."""
+    return kind_of(key) in _STICKY
+
+
+def names_query(key: str) -> bool:
+    """True where events under the key belong to one query."""
+    return kind_of(key) not in _OF_SESSION
+
+
+def trace_key(trace_id: str) -> str:
+    """Key of a trace's link; equal to the name of its provisional session."""
+    return TRACE_PREFIX + trace_id
+
+
+def query_key(query: str) -> str:
+    """Key of a named query's link. The name alone: producers of chunks know no namespace."""
+    return _QUERY_PREFIX + query
+
+
+def query_of_key(key: str) -> str | None:
+    """The query's name, for a key made by `query_key`."""
+    return key[len(_QUERY_PREFIX) :] if key.startswith(_QUERY_PREFIX) else None
+
+
+def uid_key(uid: str) -> str:
+    """Key of a query's UID."""
+    return f"uid:{uid}"
+
+
+def task_key(task_id: str) -> str:
+    """Key of an A2A task."""
+    return f"task:{task_id}"
+
+
+def mcp_keys(session: str, server: str | None = None) -> list[str]:
+    """Keys of an MCP session: of the server that it is a session of, where that is known, and of the id alone."""
+    return [f"mcp:{session}@{server}", f"mcp:{session}"] if server else [f"mcp:{session}"]
+
+
+def conversation_key(conversation_id: str) -> str:
+    """Key of a conversation; A2A calls it a context."""
+    return f"conversation:{conversation_id}"
+
+
+def call_key(tool_call_id: str) -> str:
+    """Key of a tool call."""
+    return f"call:{tool_call_id}"
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Events of one batch that have the same keys: placed alike, and thought about once."""
+
+    session_id: str | None
+    trace_id: str | None
+    #: The query that the events name themselves.
+    query: str | None
+    conversation_id: str | None
+    #: Keys that may place the events, most trusted first.
+    keys: tuple[str, ...]
+    #: Keys that belong where the events belong: all of them.
+    all_keys: tuple[str, ...]
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def rule(self) -> str:
+        """How the events say where they belong; of events that name their session."""
+        return self.events[0].correlated_by or EXPLICIT
+
+    @property
+    def has_root(self) -> bool:
+        """True where one of the events ends its trace."""
+        return any(event.is_trace_root for event in self.events)
+
+    @property
+    def listed_keys(self) -> tuple[str, ...]:
+        """Keys under which the events are to be listed while they have no session."""
+        return tuple(key for key in self.keys if kind_of(key) in _LISTED)
+
+
+def group(events: Iterable[Event]) -> list[Group]:
+    """Events by their keys, in order of first appearance."""
+    found: dict[tuple[str | None, ...], Group] = {}
+    for event in events:
+        signature = (
+            event.session_id,
+            event.trace_id,
+            event.query,
+            event.query_uid,
+            event.task_id,
+            event.mcp_session_id,
+            event.mcp_server if event.mcp_session_id is not None else None,
+            event.conversation_id,
+            event.tool_call_id,
+            event.correlated_by,
+        )
+        known = found.get(signature)
+        if known is None:
+            known = found[signature] = _group_of(event)
+        known.events.append(event)
+    return list(found.values())
+
+
+def _group_of(event: Event) -> Group:
+    keys = []
+    query = None
+    if event.trace_id is not None:
+        keys.append(trace_key(event.trace_id))
+    if event.query_uid is not None:
+        keys.append(uid_key(event.query_uid))
+    if event.query is not None and not is_provisional(event.query):
+        query = event.query
+        keys.append(query_key(query))
+    if event.task_id is not None:
+        keys.append(task_key(event.task_id))
+    if event.mcp_session_id is not None:
+        keys += mcp_keys(event.mcp_session_id, event.mcp_server)
+    if event.conversation_id is not None:
+        keys.append(conversation_key(event.conversation_id))
+    every = keys
+    if event.tool_call_id is not None:
+        every = [*keys, call_key(event.tool_call_id)]
+    return Group(
+        session_id=event.session_id,
+        trace_id=event.trace_id,
+        query=query,
+        conversation_id=event.conversation_id,
+        keys=tuple(keys if event.trace_id is not None else every),
+        all_keys=tuple(every),
+    )
+
+
+def keys_of(groups: Iterable[Group]) -> set[str]:
+    """Every key whose link is needed to place these events."""
+    return {key for found in groups for key in found.all_keys}
