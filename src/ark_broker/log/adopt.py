@@ -18,10 +18,9 @@ from ark_broker.log.tables import contents, events, links, waiting
 from ark_broker.log.transaction import Transaction
 from ark_broker.model import Event
 from ark_broker.model.errors import TooLarge
-from ark_broker.model.vocabulary import OPERATOR, SESSION_MOVED, TOMBSTONES, is_provisional, provisional
+from ark_broker.model.vocabulary import OPERATOR, SESSION_MOVED, TOMBSTONES, is_provisional
 from ark_broker.sessions.correlate import NAMED, Adoption, AdoptWaiting, MoveSession, NameQuery, Rehome
 from ark_broker.sessions.keys import BY_TRACE, BY_TRACE_ROOT, Group, group, kind_of, query_of_key, rule_of
-from ark_broker.sessions.keys import trace_key as key_of_trace
 from ark_broker.sessions.summary import SessionSummary, fold, move_query_events
 
 _log = structlog.get_logger(__name__)
@@ -48,6 +47,7 @@ _KEEP_BODY: Final = update(events).where(events.c.seq == bindparam("at")).values
 async def adopt(transaction: Transaction) -> list[Event]:
     """Carry out what the correlator found, until nothing new turns up; returns the adopted events."""
     adopted: list[Event] = []
+    transaction.correlator.stored()
     queue = transaction.correlator.adoptions
     while queue:
         adoption = queue.pop(0)
@@ -65,12 +65,14 @@ async def _carry_out(transaction: Transaction, adoption: Adoption) -> list[Event
             return await _move_session(transaction, old, new)
         case Rehome(key, old, new):
             return await _rehome(transaction, key, old, new)
-        case NameQuery(session_id, trace_id):
-            return await _name_query(transaction, session_id, trace_id)
+        case NameQuery(session_id, key):
+            if kind_of(key) == "trace":
+                return await _name_query_of_trace(transaction, session_id, key)
+            return await _name_query_of_key(transaction, session_id, key)
 
 
 async def _adopt_waiting(transaction: Transaction, key: str) -> list[Event]:
-    where = and_(_under(key), events.c.session_id.is_(None), events.c.seq <= transaction.prior)
+    where = and_(_under(key), events.c.session_id.is_(None))
     adopted: list[Event] = []
     while page := await _page(transaction, where):
         # Through these events, further keys belong to the session as well.
@@ -96,8 +98,7 @@ async def _move_session(transaction: Transaction, old: str, new: str) -> list[Ev
     await transaction.memory.load_sessions(connection, [new])
     epoch = transaction.memory.gone.get(new, 0)
     await connection.execute(update(contents).where(contents.c.session_id == old).values(session_id=new, epoch=epoch))
-    where = and_(events.c.session_id == old, events.c.seq <= transaction.prior)
-    where = and_(where, events.c.type.not_in(TOMBSTONES))
+    where = and_(events.c.session_id == old, events.c.type.not_in(TOMBSTONES))
     adopted: list[Event] = []
     while page := await _page(transaction, where):
         for event in page:
@@ -107,6 +108,8 @@ async def _move_session(transaction: Transaction, old: str, new: str) -> list[Ev
                 event.correlated_by = BY_TRACE
         groups = group(page)
         await transaction.load_links(groups)
+        for found in groups:
+            transaction.correlator.learn(found, new, found.rule)
         await _join(transaction, groups, page, new)
         adopted += page
     adopted.append(await transaction.tombstone(SESSION_MOVED, old, {"to": new}))
@@ -119,14 +122,7 @@ async def _rehome(transaction: Transaction, key: str, old: str, new: str) -> lis
     connection = transaction.connection
     await transaction.dialect.lock_packing(connection)
     await unpack_session(connection, old)
-    statement = (
-        select(events)
-        .where(events.c.session_id == old, events.c.seq <= transaction.prior, events.c.type.not_in(TOMBSTONES))
-        .where(events.c.session_seq > transaction.memory.gone.get(old, 0))
-        .order_by(events.c.session_seq)
-        .limit(MAX_REHOME + 1)
-    )
-    found = await fetch_events(connection, statement)
+    found = await _all_of(transaction, old)
     if len(found) > MAX_REHOME:
         if transaction.memory.links[key].rule == OPERATOR:
             raise TooLarge(f"session {old!r} has more than {MAX_REHOME} events: too many to take apart", "session")
@@ -166,28 +162,69 @@ async def _refold(transaction: Transaction, session_id: str, staying: Sequence[E
         transaction.changed(session_id, event.query)
 
 
-async def _name_query(transaction: Transaction, session_id: str, trace_id: str) -> list[Event]:
-    link = transaction.memory.links[key_of_trace(trace_id)]
-    old, new = provisional(trace_id), link.query
+async def _all_of(transaction: Transaction, session_id: str) -> list[Event]:
+    """The session's events; one more than `MAX_REHOME` where there are too many."""
+    await transaction.memory.load_sessions(transaction.connection, [session_id])
+    statement = (
+        select(events)
+        .where(events.c.session_id == session_id, events.c.type.not_in(TOMBSTONES))
+        .where(events.c.session_seq > transaction.memory.gone.get(session_id, 0))
+        .order_by(events.c.session_seq)
+        .limit(MAX_REHOME + 1)
+    )
+    return await fetch_events(transaction.connection, statement)
+
+
+async def _name_query_of_trace(transaction: Transaction, session_id: str, key: str) -> list[Event]:
+    link = transaction.memory.links[key]
+    old, new = key, link.query
     if new is None or link.session_id != session_id:
         return []
-    where = and_(events.c.query == old, events.c.session_id == session_id, events.c.seq <= transaction.prior)
+    where = and_(events.c.query == old, events.c.session_id == session_id)
     memory = transaction.memory
     await memory.load_sessions(transaction.connection, [session_id])
     await memory.load_queries(transaction.connection, [(session_id, old), (session_id, new)])
     adopted: list[Event] = []
     while page := await _page(transaction, where):
-        position = transaction.take_positions(len(page))
-        for event in page:
-            position += 1
-            event.query, event.query_seq = new, position
-        await _assign(transaction, page)
+        await _give_query(transaction, page, new)
         adopted += page
     if adopted:
         move_query_events(memory.sessions[session_id], memory.queries[session_id], old, adopted)
         await transaction.drop_query(session_id, old)
         transaction.changed(session_id, new)
     return adopted
+
+
+async def _name_query_of_key(transaction: Transaction, session_id: str, key: str) -> list[Event]:
+    """Events that have no trace, and so no query yet. What they used was the session's own: it is folded anew."""
+    query = transaction.memory.links[key].query
+    where = and_(_under(key), events.c.session_id == session_id, events.c.query.is_(None))
+    if query is None:
+        return []
+    page = await _page(transaction, where)
+    if not page:
+        return []
+    await transaction.dialect.lock_packing(transaction.connection)
+    await unpack_session(transaction.connection, session_id)
+    if len(await _all_of(transaction, session_id)) > MAX_REHOME:
+        _log.warning("events stay without a query: their session is too large to take apart", session=session_id)
+        return []
+    adopted: list[Event] = []
+    while page:
+        await _give_query(transaction, page, query)
+        adopted += page
+        page = await _page(transaction, where)
+    await transaction.forget_waiting(event.seq for event in adopted)
+    await _refold(transaction, session_id, await _all_of(transaction, session_id))
+    return adopted
+
+
+async def _give_query(transaction: Transaction, page: Sequence[Event], query: str) -> None:
+    position = transaction.take_positions(len(page))
+    for event in page:
+        position += 1
+        event.query, event.query_seq = query, position
+    await _assign(transaction, page)
 
 
 async def _join(transaction: Transaction, groups: Sequence[Group], page: Sequence[Event], session_id: str) -> None:
@@ -201,7 +238,7 @@ async def _join(transaction: Transaction, groups: Sequence[Group], page: Sequenc
             event.query = transaction.correlator.query_for(queries[event.seq], session_id)
             event.query_seq = None if event.query is None else position
     await _assign(transaction, page)
-    await transaction.forget_waiting(event.seq for event in page)
+    await transaction.forget_waiting(event.seq for event in page if event.query is not None)
     await transaction.fold(page)
 
 

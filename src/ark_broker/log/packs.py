@@ -17,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ark_broker.log.contents import fetch_events
 from ark_broker.log.database import Database
+from ark_broker.log.memory import decode_session
 from ark_broker.log.rows import COLUMNS, to_rows
-from ark_broker.log.tables import events, packs
+from ark_broker.log.tables import events, packs, sessions
 from ark_broker.model import Event
 from ark_broker.model.vocabulary import STREAM_COMPLETED, TRACE_PREFIX
 
@@ -101,7 +102,8 @@ async def pack_finished(database: Database, recorded_before: int, streams: int =
     Only streams of a session that somebody named: what may still move to another one stays as it is.
     """
     markers = (
-        select(events.c.query, events.c.session_id, events.c.query_seq)
+        select(events.c.query, events.c.session_id, events.c.query_seq, sessions.c.state)
+        .join(sessions, sessions.c.id == events.c.session_id)
         .where(events.c.type == STREAM_COMPLETED, events.c.recorded_at < recorded_before)
         .where(events.c.session_id.is_not(None), events.c.session_id.not_like(f"{TRACE_PREFIX}%"))
         .order_by(events.c.seq)
@@ -110,7 +112,9 @@ async def pack_finished(database: Database, recorded_before: int, streams: int =
     async with database.reader.connect() as connection:
         found = (await connection.execute(markers)).all()
     packed = 0
-    for query, session_id, until in found:
+    for query, session_id, until, state in found:
+        if not state or not decode_session(state).named:
+            continue
         packed += await _pack_stream(database, query, session_id, until)
     return packed
 

@@ -99,11 +99,11 @@ class Transaction:
             self.correlator.guessed |= {name for name in doubtful if not self.memory.sessions[name].named}
 
     async def _list_waiting(self, groups: Sequence[Group]) -> None:
-        """Note under which keys events without a session are to be found, where no index says so."""
+        """Note under which keys events without a session, or a query, are to be found, where no index says so."""
         rows = [
             (key, event.seq)
             for found in groups
-            if found.events[0].session_id is None and found.events[0].kind != "chunk"
+            if found.events[0].query is None and found.events[0].kind != "chunk"
             for key in found.listed_keys
             for event in found.events
         ]
@@ -216,7 +216,7 @@ class Transaction:
         )
 
     async def forget_waiting(self, positions: Iterable[int]) -> None:
-        """The events at these positions have a session now."""
+        """The events at these positions have a session and a query now."""
         every = list(positions)
         for start in range(0, len(every), 500):
             page = every[start : start + 500]

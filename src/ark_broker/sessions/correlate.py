@@ -74,10 +74,10 @@ class Rehome:
 
 @dataclass(frozen=True, slots=True)
 class NameQuery:
-    """Events of the trace are in the session under its provisional query; now the query has a name."""
+    """Events under the key are in the session under no query, or a provisional one; now the query has a name."""
 
     session_id: str
-    trace_id: str
+    key: str
 
 
 Adoption = AdoptWaiting | MoveSession | Rehome | NameQuery
@@ -207,7 +207,7 @@ class Correlator:
             if link is None or link.session_id is None:
                 continue
             if not is_provisional(link.session_id):
-                return link.session_id, rule_of(key)
+                return link.session_id, BY_CONVERSATION if link.rule == BY_CONVERSATION else rule_of(key)
             last_resort = last_resort or (link.session_id, BY_TRACE_ROOT)
         return last_resort
 
@@ -248,12 +248,13 @@ class Correlator:
     def _name_query(self, key: str, link: Link, query: str, *, explicit: bool) -> None:
         if link.query is not None and (is_sticky(key) or not explicit):
             return
-        link.query = query
-        trace_id = link.trace_id
-        if trace_id is None or key != trace_key(trace_id) or key in self._fresh:
-            return
-        if link.session_id is not None:
-            self.adoptions.append(NameQuery(link.session_id, trace_id))
+        before, link.query = link.query, query
+        if before is None and link.session_id is not None and key not in self._fresh:
+            self.adoptions.append(NameQuery(link.session_id, key))
+
+    def stored(self) -> None:
+        """The batch is in the log: from here on its events, too, may be waiting under a key."""
+        self._fresh.clear()
 
     def _linked_query(self, group: Group, session_id: str) -> str | None:
         for key in group.keys:
