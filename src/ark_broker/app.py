@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
@@ -19,13 +21,13 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 
 from ark_broker import __version__
-from ark_broker.api import errors, health, openapi
+from ark_broker.api import errors, grpc_port, health, openapi
 from ark_broker.api.ark.stream import StreamEndpoint
 from ark_broker.api.connection import GuardedHttp
 from ark_broker.api.intake import Intake
 from ark_broker.api.middleware import PathSegments, RequestContext
 from ark_broker.api.services import Readiness, Services
-from ark_broker.api.v1 import events, otlp, queries, sessions, traces
+from ark_broker.api.v1 import events, links, otlp, queries, sessions, traces
 from ark_broker.log import schema
 from ark_broker.log.database import Database, is_unavailable, open_database
 from ark_broker.log.listen import Listener
@@ -38,6 +40,9 @@ from ark_broker.metrics import Metrics
 from ark_broker.model.errors import ArkBrokerError
 from ark_broker.settings import Settings
 from ark_broker.workers import supervise
+
+if TYPE_CHECKING:
+    from ark_broker.api.grpc import GrpcReceiver
 
 _log = structlog.get_logger(__name__)
 
@@ -123,8 +128,13 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running(settings) as services:
-            app.state.services = services
-            yield
+            app.state.services, app.state.grpc = services, None
+            app.state.grpc = receiver = await _start_grpc(services)
+            try:
+                yield
+            finally:
+                if receiver is not None:
+                    await receiver.stop()
 
     app = FastAPI(
         title="Ark Broker",
@@ -137,7 +147,7 @@ def create_app(settings: Settings) -> FastAPI:
     for path, endpoint in otlp.endpoints().items():
         app.router.routes.append(Route(path, endpoint, methods=None, include_in_schema=False))
     app.router.routes.append(Route("/stream/{rest:path}", StreamEndpoint(), include_in_schema=False))
-    for router in (health.router, events.router, sessions.router, queries.router, traces.router):
+    for router in (health.router, events.router, sessions.router, queries.router, traces.router, links.router):
         app.include_router(router)
     errors.install(app)
     openapi.install(app)
@@ -146,8 +156,35 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+async def _start_grpc(services: Services) -> GrpcReceiver | None:
+    """The receiver of OTLP/gRPC, listening; None where there is none. Raises SettingsError where one was asked for."""
+    settings = services.settings
+    if not grpc_port.wanted(settings):
+        return None
+    # What the library would write to stderr about a client's mistakes is no log line; the client is told.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from ark_broker.api.grpc import GrpcReceiver  # noqa: PLC0415 - grpcio is an extra
+
+    receiver = GrpcReceiver(services)
+    try:
+        await receiver.start()
+    except RuntimeError as error:
+        if grpc_port.asked_for(settings):
+            raise grpc_port.taken(settings, error) from None
+        grpc_port.warn_taken(settings, error)
+        return None
+    return receiver
+
+
 def _operation_id(route: APIRoute) -> str:
     return route.name
+
+
+def _drain(app: FastAPI) -> None:
+    """Let live streams end and take no new gRPC calls, while the open requests finish."""
+    app.state.services.tail.finish_followers()
+    if app.state.grpc is not None:
+        app.state.grpc.begin_stop()
 
 
 class _Server(uvicorn.Server):
@@ -162,7 +199,7 @@ class _Server(uvicorn.Server):
         if isinstance(services, Services) and not services.readiness.draining:
             services.readiness.draining = True
             # A signal handler runs between two bytecodes of the loop: streams are woken from the loop itself.
-            asyncio.get_event_loop().call_soon_threadsafe(services.tail.finish_followers)
+            asyncio.get_event_loop().call_soon_threadsafe(_drain, self._app)
         super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
@@ -209,6 +246,7 @@ def run(settings: Settings) -> int:
     configure(settings)
     try:
         asyncio.run(_preflight(settings))
+        settings, held = grpc_port.prepare(settings)
     except ArkBrokerError as error:
         _complain(str(error))
         return 1
@@ -224,6 +262,9 @@ def run(settings: Settings) -> int:
         return supervise(settings.workers, partial(_worker, settings), listener)
     except SystemExit as stop:
         return 1 if stop.code else 0
+    finally:
+        for holder in held:
+            holder.close()
 
 
 async def _preflight(settings: Settings) -> None:

@@ -114,6 +114,13 @@ class Settings(BaseSettings):
     # -- where it listens
     host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` for every interface.")
     port: int = Field(4318, ge=1, le=65535, description="Port to listen on. 4318 is the port of OTLP/HTTP.")
+    grpc_port: int = Field(
+        4317,
+        ge=0,
+        le=65535,
+        description="Port of OTLP/gRPC, at the same address; 0 for none. It takes the extra `ark-broker[grpc]`: "
+        "without it, or where the port is taken, the default is passed over and a port that was set stops the start.",
+    )
 
     # -- where it stores
     data_dir: Path = Field(

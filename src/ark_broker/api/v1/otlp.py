@@ -47,12 +47,32 @@ def _decode_metrics(body: bytes, encoding: Encoding, *, max_records: int) -> Dec
     return Decoded([], 0, METRICS_DROPPED if count and max_records else "")
 
 
+_DECODE: Final = {"traces": decode_traces, "logs": decode_logs, "metrics": _decode_metrics}
+
+
+async def decode(services: Services, signal: Signal, body: bytes, encoding: Encoding) -> Decoded:
+    """The events in an export request, over whichever transport it came. Raises BadInput."""
+    limit = services.settings.max_events_per_request
+    if len(body) <= _INLINE_BYTES:
+        return _DECODE[signal](body, encoding, max_records=limit)
+    return await asyncio.to_thread(_DECODE[signal], body, encoding, max_records=limit)
+
+
+async def store(services: Services, signal: Signal, decoded: Decoded, encoding: Encoding) -> bytes:
+    """Commit what was decoded; returns the export response. Raises Overloaded or LogUnavailable."""
+    appended = await services.append(signal, decoded.events)
+    rejected = decoded.rejected + len(appended.refused)
+    messages = [decoded.message, *(reason for _, reason in appended.refused[:1])]
+    if rejected:
+        services.metrics.refused.labels(signal, "invalid").inc(rejected)
+    return encode_success(signal, encoding, rejected, "; ".join(filter(None, messages)))
+
+
 class OtlpEndpoint:
     """One signal's route, as a plain ASGI endpoint: it is hot, and its errors are OTLP's."""
 
     def __init__(self, signal: Signal) -> None:
         self._signal: Final[Signal] = signal
-        self._decode = {"traces": decode_traces, "logs": decode_logs, "metrics": _decode_metrics}[signal]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services = services_of(scope["app"].state)
@@ -74,19 +94,10 @@ class OtlpEndpoint:
         async with services.intake.body(
             receive, headers.get("content-encoding"), headers.get("content-length")
         ) as body:
-            limit = services.settings.max_events_per_request
-            if len(body) <= _INLINE_BYTES:
-                decoded = self._decode(body, encoding, max_records=limit)
-            else:
-                decoded = await asyncio.to_thread(self._decode, body, encoding, max_records=limit)
+            decoded = await decode(services, self._signal, body, encoding)
             del body
-            appended = await services.append(self._signal, decoded.events)
-        rejected = decoded.rejected + len(appended.refused)
-        messages = [decoded.message, *(reason for _, reason in appended.refused[:1])]
-        if rejected:
-            services.metrics.refused.labels(self._signal, "invalid").inc(rejected)
-        body = encode_success(self._signal, encoding, rejected, "; ".join(filter(None, messages)))
-        return Response(body, media_type=_CONTENT_TYPES[encoding])
+            answer = await store(services, self._signal, decoded, encoding)
+        return Response(answer, media_type=_CONTENT_TYPES[encoding])
 
     def _failure(self, services: Services, error: Exception, encoding: Encoding) -> Response:
         status = status_of(error)
