@@ -31,13 +31,14 @@ from ark_broker.api.v1 import events, links, otlp, queries, sessions, traces
 from ark_broker.log import schema
 from ark_broker.log.database import Database, is_unavailable, open_database
 from ark_broker.log.listen import Listener
-from ark_broker.log.maintenance import Maintenance
+from ark_broker.log.maintenance import LinkBounds, Maintenance
 from ark_broker.log.read import Reader
 from ark_broker.log.tail import Tail
 from ark_broker.log.writer import Writer
 from ark_broker.logs import configure
 from ark_broker.metrics import Metrics
 from ark_broker.model.errors import ArkBrokerError
+from ark_broker.receive.prices import PricesInvalid, PriceTable, price_table
 from ark_broker.settings import Settings
 from ark_broker.workers import supervise
 
@@ -58,6 +59,16 @@ def open_from(settings: Settings) -> Database:
         pool_size=settings.database_pool_size,
         sqlite_synchronous=settings.sqlite_synchronous,
     )
+
+
+def prices_from(settings: Settings) -> PriceTable:
+    """The price table that the settings name. Raises PricesInvalid."""
+    if settings.prices is None:
+        return price_table()
+    try:
+        return price_table(settings.prices.read_bytes())
+    except OSError as error:
+        raise PricesInvalid(f"cannot read the price table {settings.prices}: {error.strerror}") from None
 
 
 def build(settings: Settings, database: Database) -> tuple[Services, Listener]:
@@ -83,6 +94,12 @@ def build(settings: Settings, database: Database) -> tuple[Services, Listener]:
         trace_quiet_seconds=settings.trace_quiet_seconds,
         pack_after_seconds=settings.pack_after_seconds,
         retention_seconds={str(kind): age for kind, age in settings.retention.items()},
+        link_bounds=LinkBounds(
+            settings.max_links,
+            settings.link_retention_seconds,
+            settings.max_unassigned,
+            settings.unassigned_retention_seconds,
+        ),
     )
     listener = Listener(database, reader, tail.heard, poll_seconds=settings.poll_seconds)
     metrics.listening.set_function(lambda: float(listener.listening))
@@ -94,6 +111,7 @@ def build(settings: Settings, database: Database) -> tuple[Services, Listener]:
         maintenance=maintenance,
         intake=Intake(settings.queue_bytes, settings.max_body_bytes),
         metrics=metrics,
+        prices=prices_from(settings),
         readiness=Readiness(),
     )
     return services, listener
@@ -245,6 +263,7 @@ def run(settings: Settings) -> int:
     """Serve until told to stop; returns the exit code: 0 after a clean stop, 1 where it could not start."""
     configure(settings)
     try:
+        prices_from(settings)
         asyncio.run(_preflight(settings))
         settings, held = grpc_port.prepare(settings)
     except ArkBrokerError as error:

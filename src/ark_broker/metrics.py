@@ -49,6 +49,20 @@ class Metrics:
         self.lag = Gauge(
             "ark_broker_tail_lag", "Positions committed and not yet delivered to live streams.", registry=registry
         )
+        self.links = Gauge("ark_broker_links", "Links kept, as counted last.", registry=registry)
+        self.waiting = Gauge(
+            "ark_broker_waiting_events",
+            "Events that wait for a link, as counted last.",
+            registry=registry,
+        )
+        self.forgotten_links = Gauge(
+            "ark_broker_forgotten_links", "Links forgotten by age or number since the start.", registry=registry
+        )
+        self.forgotten_waiting = Gauge(
+            "ark_broker_forgotten_waiting_events",
+            "Events that wait for a link no more, by age or number, since the start. They stay in the log.",
+            registry=registry,
+        )
         self.listening = Gauge(
             "ark_broker_listening",
             "1 while commits of other replicas are announced to this one, 0 while it polls.",

@@ -209,6 +209,31 @@ class Settings(BaseSettings):
         le=86400,
         description="Quiet time after which a trace that named no session becomes one itself.",
     )
+    link_retention_seconds: Seconds = Field(
+        604_800.0,
+        gt=0,
+        le=_HUNDRED_YEARS,
+        description="A link (which session a trace, task, MCP session or tool call belongs to) that was not used for "
+        "so long is forgotten. What it placed stays where it is.",
+    )
+    max_links: int = Field(
+        2_000_000, ge=1, description="Most links kept; beyond that the longest unused ones are forgotten."
+    )
+    unassigned_retention_seconds: Seconds = Field(
+        86_400.0,
+        gt=0,
+        le=_HUNDRED_YEARS,
+        description="An event that named no session waits so long for a link that places it. It stays in the log.",
+    )
+    max_unassigned: int = Field(
+        1_000_000, ge=1, description="Most events that wait for a link; beyond that the oldest ones wait no more."
+    )
+    prices: Path | None = Field(
+        None,
+        description='Price table of your own, as JSON: `{"models": {"my-model": {"input": 0.15, "output": 0.6, '
+        '"cachedInput": 0.075}}, "bundled": true}`, in US dollars for a million tokens. It goes before the bundled '
+        'one; with `"bundled": false` it is the only one.',
+    )
     retention: Ages = Field(
         {},
         description="Age at which events are deleted: `30d`, or by kind `span=30d,chunk=7d` "

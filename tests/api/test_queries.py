@@ -30,7 +30,7 @@ async def test_a_query_is_found_by_name_and_by_uid(each_api: Api) -> None:
     assert by_name["seq"] == 3
     assert by_name["log"]
     assert by_name["duration"] == 1000
-    assert by_name["counts"] == {"events": 2, "chunks": 0, "toolCalls": 0}
+    assert by_name["counts"] == {"events": 2, "chunks": 0, "toolCalls": 0, "modelCalls": 0}
     assert [event["type"] for event in by_name["events"]] == ["query.started", "query.completed"]
 
 

@@ -48,6 +48,7 @@ async def test_the_view_has_the_shape_of_the_prototype(each_api: Api) -> None:
         "phases": {"done": 1},
         "events": 5,
         "toolCalls": 1,
+        "modelCalls": 1,
         "chunks": 0,
         "errors": 0,
     }

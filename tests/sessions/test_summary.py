@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ark_broker.model import Event
 from ark_broker.model.vocabulary import SessionStatus, provisional
-from ark_broker.sessions.summary import QuerySummary, SessionSummary, fold, move_query_events
+from ark_broker.sessions.summary import QuerySummary, SessionSummary, fold, move_query_events, settle
 from tests.support.events import NOON, child, make, root, trace
 
 State = tuple[SessionSummary, dict[str, QuerySummary]]
@@ -21,6 +21,7 @@ def folded(events: Iterable[Event]) -> State:
     session, queries = SessionSummary(id="s"), dict[str, QuerySummary]()
     for event in events:
         fold(session, queries, event)
+    settle(session, queries.values())
     return session, queries
 
 
@@ -234,6 +235,7 @@ def test_a_provisional_query_that_gets_a_name_leaves_no_trace() -> None:
     for event in early:
         event.query = "q"
     move_query_events(session, queries, old, early)
+    settle(session, queries.values())
 
     assert list(queries) == ["q"]
     assert session.phases == {"done": 1}
@@ -332,7 +334,9 @@ def test_moves_in_the_middle_and_restarts_end_where_a_fold_from_scratch_does(
             renamed[old] = new
             move_query_events(session, queries, old, moved)
         if data.draw(st.integers(0, 3)) == 0:
+            settle(session, queries.values())
             session, queries = stored((session, queries))
+    settle(session, queries.values())
     assert (session, queries) == folded(seen)
     assert (session.status, session.search) == (folded(seen)[0].status, folded(seen)[0].search)
 
@@ -346,6 +350,7 @@ def test_a_session_needs_only_the_summary_of_the_query_that_an_event_belongs_to(
         loaded = {event.query: all_queries[event.query]} if event.query in all_queries else {}
         fold(session, loaded, event)
         all_queries |= loaded
+        settle(session, loaded.values())
     assert (session, all_queries) == folded(history)
 
 
@@ -354,7 +359,7 @@ def test_a_session_is_the_sum_of_its_queries(history: list[Event]) -> None:
     session, queries = folded(history)
     own = folded(event for event in history if event.query is None)[0]
     assert session.query_count == len(queries)
-    assert session.nano_cost == own.nano_cost + sum(query.tally.shown[3] for query in queries.values())
+    assert session.usage.cost == own.usage.cost + sum(query.usage.cost for query in queries.values())
     for name in ("events", "chunks", "tool_calls", "input_tokens", "output_tokens"):
         assert getattr(session, name) == getattr(own, name) + sum(getattr(query, name) for query in queries.values())
     for phase, count in session.phases.items():

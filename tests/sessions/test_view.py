@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ark_broker.model import Event
 from ark_broker.model.details import Details
-from ark_broker.sessions.summary import SessionSummary, fold
+from ark_broker.sessions.summary import SessionSummary, fold, settle
 from ark_broker.sessions.view import ViewBuilder, build_view, query_summary_json, summary_json
 from tests.support.events import NOON, make, root, span, trace
 
@@ -452,6 +452,7 @@ def test_a_session_in_a_list_says_what_a_list_shows() -> None:
         chunk(4, 2, query="other"),
     ]:
         fold(session, queries, event)
+    settle(session, queries.values())
     assert summary_json(session) == {
         "id": "s",
         "status": "active",
@@ -464,6 +465,7 @@ def test_a_session_in_a_list_says_what_a_list_shows() -> None:
             "phases": {"error": 1, "running": 1},
             "events": 4,
             "toolCalls": 1,
+            "modelCalls": 0,
             "chunks": 1,
             "errors": 1,
         },
@@ -474,7 +476,7 @@ def test_a_session_in_a_list_says_what_a_list_shows() -> None:
     }
     other = query_summary_json(queries["other"])
     assert (other["name"], other["session"], other["phase"]) == ("other", "s", "running")
-    assert other["counts"] == {"events": 2, "chunks": 1, "toolCalls": 1}
+    assert other["counts"] == {"events": 2, "chunks": 1, "toolCalls": 1, "modelCalls": 0}
     assert other["lastActivity"] == "2024-01-15T10:30:02Z"
 
 

@@ -47,4 +47,9 @@ async def metrics(services: Deps) -> Response:
     found.queue_bytes.set(services.writer.queued_bytes)
     found.intake_bytes.set(services.intake.used)
     found.lag.set(services.tail.lag)
+    links = services.maintenance.link_stats
+    found.links.set(links.links)
+    found.waiting.set(links.waiting)
+    found.forgotten_links.set(links.forgotten_links)
+    found.forgotten_waiting.set(links.forgotten_waiting)
     return Response(found.render(), media_type=CONTENT_TYPE_LATEST)

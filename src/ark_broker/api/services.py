@@ -18,6 +18,7 @@ from ark_broker.log.writer import Appended, Writer
 from ark_broker.metrics import Metrics
 from ark_broker.model import Event
 from ark_broker.model.errors import LogUnavailable
+from ark_broker.receive.prices import PriceTable, needs_price
 from ark_broker.settings import Settings
 
 
@@ -39,11 +40,18 @@ class Services:
     maintenance: Maintenance
     intake: Intake
     metrics: Metrics
+    prices: PriceTable
     readiness: Readiness = field(default_factory=Readiness)
 
     async def append(self, signal: str, events: Sequence[Event]) -> Appended:
         """Commit a request's events; counts them. Raises Overloaded or LogUnavailable."""
         self.metrics.received.labels(signal).inc(len(events))
+        priced = [event for event in events if needs_price(event)]
+        if priced and not self.prices.is_loaded:
+            # The first call that needs a price loads the table, which takes a moment.
+            await asyncio.to_thread(self.prices.price, priced)
+        else:
+            self.prices.price(priced)
         append = asyncio.ensure_future(self.writer.append(events))
         # It goes on when the request has to be told to come again, or its sender went away: what it stores is stored
         # once, however often it is sent. So its outcome has to be looked at in any case.

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import structlog
-from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
+from sqlalchemy import Column, ColumnElement, Table, delete, exists, func, or_, select, tuple_, update
 
 from ark_broker.log.database import Database
 from ark_broker.log.packs import pack_finished
-from ark_broker.log.tables import contents, events, log_head, packs, sessions
+from ark_broker.log.tables import contents, events, links, log_head, packs, sessions, waiting
 from ark_broker.log.writer import Writer, quiet_traces
 from ark_broker.model.vocabulary import TOMBSTONES
 
@@ -21,6 +22,26 @@ _log = structlog.get_logger(__name__)
 #: Rows removed by one statement: short enough that nobody waits for its locks.
 _STEP: Final = 2_000
 _NANOSECONDS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LinkBounds:
+    """How many links and waiting events are kept, and how long (seconds)."""
+
+    max_links: int
+    link_seconds: float
+    max_waiting: int
+    waiting_seconds: float
+
+
+@dataclass(slots=True)
+class LinkStats:
+    """For `/metrics`: how many there are, as counted last, and how many were forgotten since the start."""
+
+    links: int = 0
+    waiting: int = 0
+    forgotten_links: int = 0
+    forgotten_waiting: int = 0
 
 
 class Maintenance:
@@ -34,6 +55,7 @@ class Maintenance:
         trace_quiet_seconds: float,
         pack_after_seconds: float,
         retention_seconds: Mapping[str, float],
+        link_bounds: LinkBounds | None = None,
         interval_seconds: float = 60,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -42,6 +64,8 @@ class Maintenance:
         self._trace_quiet = trace_quiet_seconds
         self._pack_after = pack_after_seconds
         self._retention = retention_seconds
+        self._link_bounds = link_bounds
+        self.link_stats = LinkStats()
         self._interval = interval_seconds
         self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
@@ -54,6 +78,8 @@ class Maintenance:
             ("quiet-traces", self.decide_quiet_traces, quiet_interval),
             ("pack", self.pack, max(0.2, min(30.0, self._pack_after / 4))),
         ]
+        if self._link_bounds is not None:
+            jobs.append(("links", self.bound_links, self._interval))
         if self._retention:
             jobs.append(("retention", self.retain, self._interval))
         self._tasks = [
@@ -121,6 +147,43 @@ class Maintenance:
     async def pack(self) -> int:
         """Pack the chunks of streams that are finished for a while."""
         return await pack_finished(self._database, self._clock() - int(self._pack_after * _NANOSECONDS))
+
+    async def bound_links(self) -> None:
+        """Forget links, and events that wait for one, by age and number, the oldest first. Counts what is left."""
+        bounds, stats = self._link_bounds, self.link_stats
+        if bounds is None:
+            return
+        now = self._clock()
+        oldest = await self._beyond(links.c.last_seen, bounds.max_links)
+        until = max(oldest, now - int(bounds.link_seconds * _NANOSECONDS))
+        stats.forgotten_links += await self._delete_up_to(links, links.c.last_seen, until)
+        oldest = await self._beyond(waiting.c.seq, bounds.max_waiting)
+        until = max(oldest, await self._position_at(now - int(bounds.waiting_seconds * _NANOSECONDS)))
+        stats.forgotten_waiting += await self._delete_up_to(waiting, waiting.c.seq, until)
+        async with self._database.reader.connect() as connection:
+            stats.links = (await connection.execute(select(func.count()).select_from(links))).scalar_one()
+            stats.waiting = (await connection.execute(select(func.count()).select_from(waiting))).scalar_one()
+
+    async def _beyond(self, column: Column[Any], keep: int) -> int:
+        """Value of the newest row that is one too many; -1 where none is."""
+        statement = select(column).order_by(column.desc()).offset(keep).limit(1)
+        async with self._database.reader.connect() as connection:
+            found = (await connection.execute(statement)).scalar_one_or_none()
+        return -1 if found is None else int(found)
+
+    async def _delete_up_to(self, table: Table, column: Column[Any], until: int) -> int:
+        keys = [table.c[key.name] for key in table.primary_key]
+        doomed = select(*keys).where(column <= until).order_by(column).limit(_STEP)
+        removed = 0
+        while True:
+            async with self._database.writer.begin() as connection:
+                found = (await connection.execute(doomed)).all()
+                if found:
+                    chosen = tuple_(*keys).in_([tuple(row) for row in found])
+                    await connection.execute(delete(table).where(chosen, column <= until))
+            removed += len(found)
+            if len(found) < _STEP:
+                return removed
 
     async def remove_session_rows(self, session_id: str, gone_seq: int) -> int:
         """Remove the events that a deletion at position `gone_seq` took out of the views."""

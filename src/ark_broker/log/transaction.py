@@ -19,7 +19,7 @@ from ark_broker.model import Event, event_id
 from ark_broker.model.vocabulary import EXPLICIT, is_provisional
 from ark_broker.sessions.correlate import Correlator
 from ark_broker.sessions.keys import BY_CONVERSATION, Group, group, keys_of
-from ark_broker.sessions.summary import fold
+from ark_broker.sessions.summary import QuerySummary, fold, settle
 
 
 @dataclass(slots=True)
@@ -229,6 +229,7 @@ class Transaction:
 
     async def finish(self) -> None:
         """Write the head, links and summaries, and tell the other processes. The caller commits."""
+        self._settle()
         await self._write_links()
         await self._write_queries()
         await self._write_sessions()
@@ -236,6 +237,14 @@ class Transaction:
             await self.connection.execute(update(log_head).values(seq=self.head))
             await self.dialect.notify(self.connection, self.head)
         self.memory.at = self.head
+
+    def _settle(self) -> None:
+        """Have the changed sessions know what their queries used: once a commit, not with every event."""
+        changed: dict[str, list[QuerySummary]] = {session_id: [] for session_id in self._changed_sessions}
+        for session_id, name in sorted(self._changed_queries):
+            changed[session_id].append(self.memory.queries[session_id][name])
+        for session_id, queries_changed in changed.items():
+            settle(self.memory.sessions[session_id], queries_changed)
 
     async def _write_links(self) -> None:
         rows = []

@@ -10,7 +10,6 @@ Everything is sorted before it is put together, so no entry depends on the order
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -25,6 +24,7 @@ from ark_broker.model.vocabulary import (
     AGENT_STARTED,
     LLM_CHUNK,
     LLM_ERROR,
+    LLM_MESSAGE,
     LLM_USAGE,
     QUERY_RESUMED,
     QUERY_STARTED,
@@ -36,7 +36,8 @@ from ark_broker.model.vocabulary import (
     TOOL_FAILED,
     TOOL_RESULT,
 )
-from ark_broker.sessions.lifecycle import KNOWN, TOOL_TYPES, moment, order
+from ark_broker.sessions.calls import TOOL_TYPES, tool_calls, tool_report
+from ark_broker.sessions.lifecycle import KNOWN, moment, order
 
 Entry = dict[str, object]
 
@@ -83,7 +84,7 @@ class Timeline:
 
     def _blocks(self) -> list[_Block]:
         ordered = sorted(self._items, key=itemgetter(0))
-        calls = _pair([event for _, event in ordered if isinstance(event, Event) and event.type in TOOL_TYPES])
+        calls = _tool_calls(event for _, event in ordered if isinstance(event, Event) and event.type in TOOL_TYPES)
         blocks: list[_Block] = []
         streams = _Streams()
         for (time, _, _), item in ordered:
@@ -94,6 +95,9 @@ class Timeline:
                 continue
             if item.type in KNOWN:
                 streams.interrupt()
+            if item.type == LLM_MESSAGE:
+                # Part of a model call, which is an entry; `conversation` shows it.
+                continue
             if item.type not in TOOL_TYPES:
                 blocks.append(_Single(item))
             elif item.id in calls:
@@ -191,8 +195,11 @@ class _Single:
         _put(entry, "duration", _duration(event, details))
         _put_all(entry, event, details)
         _put(entry, "finishReason", details.finish_reason)
+        _put(entry, "timeToFirstToken", details.first_token_ms)
         if event.input_tokens is not None or event.output_tokens is not None:
-            entry["tokens"] = {"input": event.input_tokens or 0, "output": event.output_tokens or 0}
+            entry["tokens"] = tokens_json(
+                event.input_tokens or 0, event.output_tokens or 0, event.cached_tokens or 0, event.reasoning_tokens or 0
+            )
         return entry
 
 
@@ -220,7 +227,7 @@ class _ToolCall:
             _put_all(entry, event, details)
             if event.type == TOOL_FAILED:
                 entry["status"] = "error"
-            claimed = _duration(event, details) or claimed
+            claimed = max(_duration(event, details) or 0, claimed or 0) or None
         if self.calls and self.ends:
             took = self.ends[-1].end - self.calls[0].time
             _put(entry, "duration", milliseconds(took) if took > 0 else claimed)
@@ -228,85 +235,27 @@ class _ToolCall:
             _put(entry, "duration", claimed)
         return entry
 
-    def may_take(self, event: Event) -> bool:
-        """True unless the tool call ids say that it is another call."""
-        own = self.first.tool_call_id
-        return own is None or event.tool_call_id is None or own == event.tool_call_id
+
+def _tool_calls(events: Iterable[Event]) -> dict[bytes, _ToolCall]:
+    """Tool events as calls, by the id of the event whose place each call takes."""
+    by_id = {event.id.hex(): event for event in events}
+    found = {}
+    for call in tool_calls(map(tool_report, by_id.values())):
+        begins = [by_id[report.id] for report in call.reports if report.is_begin]
+        ends = [by_id[report.id] for report in call.reports if not report.is_begin]
+        entry = _ToolCall(begins, ends)
+        found[entry.first.id] = entry
+    return found
 
 
-@dataclass(slots=True)
-class _Shelf:
-    """Calls under one key, first come, first served: some producers use an id again and again."""
-
-    open: deque[_ToolCall] = field(default_factory=deque)
-    last: _ToolCall | None = None
-
-    def put(self, call: _ToolCall) -> None:
-        self.last = call
-        if not call.ends:
-            self.open.append(call)
-
-    def match(self, end: Event) -> _ToolCall | None:
-        """The earliest call without an end; else the latest one, which `end` is reported of once more."""
-        while self.open and self.open[0].ends:
-            self.open.popleft()
-        found = self.open[0] if self.open else self.last
-        return found if found is not None and found.may_take(end) else None
-
-
-def _pair(events: Iterable[Event]) -> dict[bytes, _ToolCall]:
-    """Sorted tool events to calls, by the id of the event whose place each takes.
-
-    A result belongs to the call of the same tool call id, else of the same span.
-    """
-    shelves: dict[tuple[str, ...], _Shelf] = {}
-    calls: list[_ToolCall] = []
-
-    def put(call: _ToolCall, event: Event) -> None:
-        calls.append(call)
-        for key in _keys(event):
-            shelves.setdefault(key, _Shelf()).put(call)
-
-    ends = []
-    for event in events:
-        if event.type != TOOL_CALL:
-            ends.append(event)
-            continue
-        again = _reported_before(event, shelves)
-        if again is not None:
-            again.calls.append(event)
-        else:
-            put(_ToolCall(calls=[event]), event)
-    for event in ends:
-        matches = (shelves[key].match(event) for key in _keys(event) if key in shelves)
-        call = next((found for found in matches if found is not None), None)
-        if call is not None:
-            call.ends.append(event)
-        else:
-            put(_ToolCall(ends=[event]), event)
-    return {call.first.id: call for call in calls}
-
-
-def _reported_before(event: Event, shelves: dict[tuple[str, ...], _Shelf]) -> _ToolCall | None:
-    """The call that the same span reported already. (An event that is no span may name the span it lies in.)"""
-    if event.kind != "span" or event.span_id is None:
-        return None
-    shelf = shelves.get(_span_key(event))
-    last = shelf.last if shelf is not None else None
-    return last if last is not None and last.first.kind == "span" and last.may_take(event) else None
-
-
-def _keys(event: Event) -> list[tuple[str, ...]]:
-    keys: list[tuple[str, ...]] = []
-    if event.tool_call_id is not None:
-        keys.append((event.tool_call_id,))
-    if event.span_id is not None:
-        keys.append(_span_key(event))
-    return keys
-
-
-def _span_key(event: Event) -> tuple[str, ...]:
-    return (event.trace_id or "", event.span_id or "")
+def tokens_json(given: int, produced: int, cached: int, reasoning: int) -> dict[str, int]:
+    """Tokens of a call, query or session; the parts are left out where there are none."""
+    found = {"input": given, "output": produced}
+    if cached:
+        found["cached"] = cached
+    if reasoning:
+        found["reasoning"] = reasoning
+    return found
 
 
 def _put(entry: Entry, key: str, value: object) -> None:
@@ -324,12 +273,15 @@ def _put_all(entry: Entry, event: Event, details: Details) -> None:
     _put(entry, "toolCallId", event.tool_call_id)
     _put(entry, "agent", event.agent)
     _put(entry, "model", event.model)
+    _put(entry, "provider", event.provider)
     _put(entry, "mcpServer", event.mcp_server)
     _put(entry, "taskId", event.task_id)
+    _put(entry, "taskState", event.task_state)
     _put(entry, "questionId", event.question_id)
     _put(entry, "status", event.status)
     _put(entry, "error", event.error)
     _put(entry, "cost", event.cost)
+    _put(entry, "costBy", event.cost_by)
 
 
 def _duration(event: Event, details: Details) -> int | float | None:

@@ -30,6 +30,9 @@ class Footprint(msgspec.Struct, kw_only=True, omit_defaults=True):
     first_namespace: Dated | None = None
     agents: list[str] = msgspec.field(default_factory=list)
     models: list[str] = msgspec.field(default_factory=list)
+    providers: list[str] = msgspec.field(default_factory=list)
+    users: list[str] = msgspec.field(default_factory=list)
+    conversations: list[str] = msgspec.field(default_factory=list)
 
     def note(self, event: Event) -> None:
         """Add one event. Written out in full: every event that is stored comes through here twice."""
@@ -46,6 +49,12 @@ class Footprint(msgspec.Struct, kw_only=True, omit_defaults=True):
             include(self.agents, agent)
         if (model := event.model) is not None and model not in self.models:
             include(self.models, model)
+        if (provider := event.provider) is not None and provider not in self.providers:
+            include(self.providers, provider)
+        if (user := event.user_id) is not None and user not in self.users:
+            include(self.users, user)
+        if (conversation := event.conversation_id) is not None and conversation not in self.conversations:
+            include(self.conversations, conversation)
         if event.kind == "chunk" and event.type != STREAM_COMPLETED:
             self.chunks += 1
 

@@ -22,12 +22,10 @@ from ark_broker.model.vocabulary import (
     QUESTION_ASKED,
     STREAM_COMPLETED,
     TASK_UPDATED,
-    TOOL_CALL,
     TOOL_FAILED,
     TOOL_RESULT,
 )
-
-TOOL_TYPES: Final = frozenset({TOOL_CALL, TOOL_RESULT, TOOL_FAILED})
+from ark_broker.sessions.calls import TOOL_TYPES
 
 #: Reports of a moment in a query's life. As a span, such a report may reach back to where the query began; what it
 #: reports happened at its end.

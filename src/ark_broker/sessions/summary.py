@@ -14,11 +14,11 @@ from typing import Final
 import msgspec
 
 from ark_broker.model import Event
-from ark_broker.model.vocabulary import QUERY_STARTED, Phase, SessionStatus, is_provisional
+from ark_broker.model.vocabulary import LLM_CHUNK, QUERY_STARTED, Phase, SessionStatus, is_provisional
 from ark_broker.sessions.correlate import NAMED
 from ark_broker.sessions.footprint import MAX_NAMES, Dated, Footprint, earlier, include, value_of
 from ark_broker.sessions.phase import PhaseEvidence, evidence_class
-from ark_broker.sessions.tally import NO_CHANGE, Change, Tally, dollars
+from ark_broker.sessions.tally import NOTHING, Tally, Usage, dollars
 
 #: Stands before an agent's name in a session's search text: nobody types it, so no other name looks like an agent.
 AGENT_MARK: Final = "\x1f"
@@ -39,14 +39,18 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
     first_trace: Dated | None = None
     #: Likewise; what a chunk says (1) counts less than what anything else does (0).
     first_stream: tuple[int, int, str] | None = None
-    #: Text of the latest evidence that the query failed.
-    last_error: Dated | None = None
-    task_ids: list[str] = msgspec.field(default_factory=list)
+    #: Text of the latest evidence that the query failed, and the span that says so.
+    last_error: tuple[int, str, str] | None = None
+    #: A2A tasks by id, each with the latest state that was seen: "" for none.
+    tasks: dict[str, Dated] = msgspec.field(default_factory=dict)
+    streams: list[str] = msgspec.field(default_factory=list)
+    #: Time of the first chunk with something the model produced.
+    first_token: int | None = None
     #: MCP session ids by server, the latest seen of each.
     mcp: dict[str, Dated] = msgspec.field(default_factory=dict)
 
-    def add(self, event: Event) -> Change:
-        """Fold one event in, which must not have been added before. Returns by how much its figures changed."""
+    def add(self, event: Event) -> None:
+        """Fold one event in, which must not have been added before."""
         self.note(event)
         time = event.time
         chunk = event.kind == "chunk"
@@ -58,23 +62,35 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
             stream = (1 if chunk else 0, time, event.stream_id)
             if self.first_stream is None or stream < self.first_stream:
                 self.first_stream = stream
+            if event.stream_id not in self.streams:
+                include(self.streams, event.stream_id)
         if chunk:
             self.evidence.seen = True
+            if event.type == LLM_CHUNK and (self.first_token is None or time < self.first_token):
+                self.first_token = time
         else:
             self._add_outcome(event)
-        return self.tally.count(event)
+        self.tally.count(event)
 
     def _add_outcome(self, event: Event) -> None:
         self.evidence.add(event)
         if event.task_id is not None:
-            include(self.task_ids, event.task_id)
+            self._add_task(event.task_id, (event.end, event.task_state or ""))
         if event.mcp_session_id is not None:
             self._add_mcp_session(event.mcp_server or event.tool or "mcp", (event.time, event.mcp_session_id))
         if event.type == QUERY_STARTED and (self.first_started is None or event.time < self.first_started):
             self.first_started = event.time
         if event.error and evidence_class(event) in ("error", "root_error"):
-            found = (event.end, event.error)
+            found = (event.end, event.error, event.span_id or "")
             self.last_error = found if self.last_error is None else max(self.last_error, found)
+
+    def _add_task(self, task_id: str, found: Dated) -> None:
+        held = self.tasks.get(task_id)
+        # An event that only names the task says nothing of its state.
+        if held is None or (bool(found[1]), found) > (bool(held[1]), held):
+            self.tasks[task_id] = found
+            if len(self.tasks) > MAX_NAMES:
+                del self.tasks[max(self.tasks)]
 
     def _add_mcp_session(self, server: str, found: Dated) -> None:
         held = self.mcp.get(server)
@@ -111,27 +127,53 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
     @property
     def error(self) -> str | None:
         """Why it failed; a later success clears it."""
-        return None if self.phase == "done" else value_of(self.last_error)
+        return None if self.phase == "done" or self.last_error is None else self.last_error[1]
+
+    @property
+    def error_span(self) -> str | None:
+        """Span id of what failed, where a span says so."""
+        return None if self.error is None or self.last_error is None else self.last_error[2] or None
+
+    @property
+    def task_ids(self) -> list[str]:
+        """A2A tasks, by id."""
+        return sorted(self.tasks)
+
+    @property
+    def task_states(self) -> dict[str, str]:
+        """State by A2A task, of those that have said it."""
+        return {task_id: self.tasks[task_id][1] for task_id in sorted(self.tasks) if self.tasks[task_id][1]}
+
+    @property
+    def time_to_first_token(self) -> int | None:
+        """Nanoseconds from the start to the first streamed token; None where nothing was streamed."""
+        started = self.started_at
+        return None if self.first_token is None or started is None else max(0, self.first_token - started)
+
+    @property
+    def usage(self) -> Usage:
+        """See Tally."""
+        return self.tally.shown
 
     @property
     def tool_calls(self) -> int:
         """See Tally."""
-        return self.tally.shown[0]
+        return self.tally.shown.tool_calls
 
     @property
     def input_tokens(self) -> int:
         """See Tally."""
-        return self.tally.shown[1]
+        return self.tally.shown.input
 
     @property
     def output_tokens(self) -> int:
         """See Tally."""
-        return self.tally.shown[2]
+        return self.tally.shown.output
 
     @property
     def cost(self) -> float | None:
         """US dollars, see Tally; None where nobody named a price."""
-        return dollars(self.tally.shown[3])
+        return dollars(self.tally.shown.cost)
 
     @property
     def started_at(self) -> int | None:
@@ -151,16 +193,12 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
 
 
 class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
-    """One session. Tool calls, tokens and cost are those of its queries, and of its events that are of no query."""
+    """One session. What it used is what its queries did, and its events that are of no query."""
 
     id: str
     #: True where an event named it; a session that nobody named may turn out to be part of another.
     named: bool = False
-    tool_calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    #: Billionths of a dollar.
-    nano_cost: int = 0
+    usage: Usage = NOTHING
     tools: list[str] = msgspec.field(default_factory=list)
     #: Names of its queries, those of provisional ones left out: they come and go.
     query_names: list[str] = msgspec.field(default_factory=list)
@@ -180,14 +218,10 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
         if event.tool is not None:
             include(self.tools, event.tool)
 
-    def add_figures(self, change: Change, sign: int = 1) -> None:
-        """Tool calls, tokens and cost changed by so much."""
-        if change is NO_CHANGE:
-            return
-        self.tool_calls += sign * change[0]
-        self.input_tokens += sign * change[1]
-        self.output_tokens += sign * change[2]
-        self.nano_cost += sign * change[3]
+    def add_usage(self, change: Usage, sign: int = 1) -> None:
+        """What it used changed by so much."""
+        if change is not NOTHING:
+            self.usage = self.usage.plus(change, sign)
 
     def query_changed(self, name: str, before: Phase | None, after: Phase | None, last_end: int = -1) -> None:
         """One of its queries went from phase `before` to `after`; None: it was not there, or is no more.
@@ -236,7 +270,22 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
     @property
     def cost(self) -> float | None:
         """US dollars; None where nobody named a price."""
-        return dollars(self.nano_cost)
+        return dollars(self.usage.cost)
+
+    @property
+    def tool_calls(self) -> int:
+        """Of all queries."""
+        return self.usage.tool_calls
+
+    @property
+    def input_tokens(self) -> int:
+        """Of all queries."""
+        return self.usage.input
+
+    @property
+    def output_tokens(self) -> int:
+        """Of all queries."""
+        return self.usage.output
 
     @property
     def search(self) -> str:
@@ -251,16 +300,25 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
 def fold(session: SessionSummary, queries: dict[str, QuerySummary], event: Event) -> None:
     """Add an event that joined the session to it and to its query, which is made where there is none yet.
 
-    `queries` must hold the summary of the event's query, if there is one; others may be missing.
+    `queries` must hold the summary of the event's query, if there is one; others may be missing. What was used is
+    added to the session by `settle`.
     """
     session.add(event)
     if event.query is not None:
         _fold_query(session, queries, event.query, event)
     else:
         own = session.own or Tally()
-        session.add_figures(own.count(event))
+        own.count(event)
         if own != Tally():
             session.own = own
+
+
+def settle(session: SessionSummary, queries: Iterable[QuerySummary]) -> None:
+    """Add to the session what these queries, and its events of no query, used since they were settled last."""
+    for query in queries:
+        session.add_usage(query.tally.settle())
+    if session.own is not None:
+        session.add_usage(session.own.settle())
 
 
 def move_query_events(
@@ -272,7 +330,7 @@ def move_query_events(
     counted in it again. Raises KeyError where `queries` does not hold the provisional query.
     """
     old = queries.pop(from_name)
-    session.add_figures(old.tally.shown, -1)
+    session.add_usage(old.tally.told, -1)
     session.query_changed(from_name, old.phase, None)
     for event in events:
         if event.query is not None:
@@ -288,9 +346,9 @@ def _fold_query(session: SessionSummary, queries: dict[str, QuerySummary], name:
             include(session.query_names, name)
     elif event.kind == "chunk" or evidence_class(event) is None:
         # Says nothing about the phase, which is most events.
-        session.add_figures(query.add(event))
+        query.add(event)
         return
     else:
         before = query.phase
-    session.add_figures(query.add(event))
+    query.add(event)
     session.query_changed(name, before, query.phase, query.evidence.last_end)

@@ -1,4 +1,4 @@
-"""What was used: tool calls, tokens, money. Sums of whole numbers, so that order does not matter."""
+"""What was used: tool calls, tokens, money. Order does not matter, and every call counts once, see `sessions.calls`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from ark_broker.model.vocabulary import (
     AGENT_FAILED,
     AGENT_STARTED,
     LLM_CHUNK,
-    LLM_REQUEST,
     LLM_USAGE,
     QUERY_CANCELED,
     QUERY_COMPLETED,
@@ -20,24 +19,71 @@ from ark_broker.model.vocabulary import (
     QUERY_RESUMED,
     QUERY_STARTED,
     QUERY_WAITING,
-    TOOL_CALL,
-    TOOL_FAILED,
-    TOOL_RESULT,
+    WORKFLOW_COMPLETED,
+    WORKFLOW_FAILED,
 )
+from ark_broker.sessions.calls import (
+    MODEL_TYPES,
+    TOOL_TYPES,
+    ModelReport,
+    ToolCall,
+    ToolReport,
+    leaves,
+    tool_calls,
+    tool_report,
+)
+from ark_broker.sessions.footprint import include
 
 #: Types that report in total what happened below them.
-_TOTALS: Final = frozenset({AGENT_STARTED, AGENT_COMPLETED, AGENT_FAILED}) | frozenset(
-    {QUERY_STARTED, QUERY_WAITING, QUERY_RESUMED, QUERY_COMPLETED, QUERY_FAILED, QUERY_CANCELED}
+_TOTALS: Final = frozenset(
+    {
+        AGENT_STARTED,
+        AGENT_COMPLETED,
+        AGENT_FAILED,
+        WORKFLOW_COMPLETED,
+        WORKFLOW_FAILED,
+        QUERY_STARTED,
+        QUERY_WAITING,
+        QUERY_RESUMED,
+        QUERY_COMPLETED,
+        QUERY_FAILED,
+        QUERY_CANCELED,
+    }
 )
 _NANO: Final = 1_000_000_000
 #: Dollars. Who reports more for one event, or less than nothing, reports nonsense.
 _MOST: Final = 1e9
+#: Reports of each sort that are kept, to know a further report of the same call by. The older half of them is settled
+#: then: a report that comes later than so many others counts as a call of its own.
+MAX_REPORTS: Final = 256
 
-#: (tool calls, input tokens, output tokens, billionths of a dollar): by how much what is to show has changed.
-Change = tuple[int, int, int, int]
-NO_CHANGE: Final[Change] = (0, 0, 0, 0)
-_ONE_TOKEN: Final[Change] = (0, 0, 1, 0)
-_ONE_CALL: Final[Change] = (1, 0, 0, 0)
+
+class Usage(msgspec.Struct, omit_defaults=True, gc=False, frozen=True):
+    """What is shown of a tally. Costs in billionths of a dollar."""
+
+    tool_calls: int = 0
+    model_calls: int = 0
+    retries: int = 0
+    input: int = 0
+    output: int = 0
+    #: Of `input` and `output`: read from a cache, spent on reasoning.
+    cached: int = 0
+    reasoning: int = 0
+    cost: int = 0
+    #: The part of `cost` that the price table says.
+    estimated: int = 0
+
+    def plus(self, other: Usage, sign: int = 1) -> Usage:
+        """The sum (`sign` -1: the difference), figure by figure."""
+        return Usage(
+            *(
+                mine + sign * theirs
+                for mine, theirs in zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
+            )
+        )
+
+
+NOTHING: Final = Usage()
 
 
 def dollars(nano: int) -> float | None:
@@ -48,85 +94,172 @@ def dollars(nano: int) -> float | None:
 class Tally(msgspec.Struct, omit_defaults=True, gc=False):
     """Running sums over events, and with `shown` what to make of them."""
 
-    calls_begun: int = 0
-    calls_ended: int = 0
-    #: Tokens as model calls (spans) reported them.
-    request_input: int = 0
-    request_output: int = 0
-    #: What single events cost, in billionths of a dollar: a sum of floats would depend on their order.
-    nano_cost: int = 0
+    tools: list[ToolReport] = msgspec.field(default_factory=list)
+    models: list[ModelReport] = msgspec.field(default_factory=list)
+    #: Of calls that are not among the reports any more.
+    settled: Usage = NOTHING
+    #: Of the calls that are; worked out anew after a further report.
+    recent: Usage = NOTHING
+    #: What single events other than model calls cost.
+    other_cost: int = 0
     #: The greatest totals that the query, or an agent, reported for all that it did.
     total_input: int = 0
     total_output: int = 0
-    total_nano_cost: int = 0
+    total_cost: int = 0
     #: Tokens as the stream's usage chunks reported them.
     usage_input: int = 0
     usage_output: int = 0
     #: Chunks that carried something the model produced.
     counted: int = 0
+    #: Models that were called, and that neither the producer nor the price table had a price for.
+    unpriced: list[str] = msgspec.field(default_factory=list)
+    #: What was shown when the session was last told of it.
+    told: Usage = NOTHING
+    #: True where `recent` is out of date.
+    stale: bool = False
 
-    def count(self, event: Event) -> Change:
+    def count(self, event: Event) -> None:
         """Add an event."""
         kind = event.type
         if kind == LLM_CHUNK:
             # By far the most frequent one.
             self.counted += 1
-            known = self.request_output or self.total_output or self.usage_output
-            return NO_CHANGE if known else _ONE_TOKEN
-        if event.input_tokens is not None or event.output_tokens is not None or event.cost is not None:
-            return self._count_figures(event)
-        return self._count_call(kind)
+        elif kind in TOOL_TYPES:
+            self.tools.append(tool_report(event))
+            self.stale = True
+            self.other_cost += _nano_dollars(event) or 0
+        elif kind in MODEL_TYPES and event.kind != "chunk":
+            self._count_model_call(event)
+        elif event.input_tokens is not None or event.output_tokens is not None or event.cost is not None:
+            self._count_figures(event)
 
-    def _count_call(self, kind: str) -> Change:
-        if kind == TOOL_CALL:
-            self.calls_begun += 1
-            return _ONE_CALL if self.calls_begun > self.calls_ended else NO_CHANGE
-        if kind in (TOOL_RESULT, TOOL_FAILED):
-            self.calls_ended += 1
-            return _ONE_CALL if self.calls_ended > self.calls_begun else NO_CHANGE
-        return NO_CHANGE
+    def _count_model_call(self, event: Event) -> None:
+        is_span = event.kind == "span"
+        nano = _nano_dollars(event)
+        by_table = event.cost_by is not None
+        self.models.append(
+            ModelReport(
+                time=event.time,
+                id=event.id.hex(),
+                span=event.span_id if is_span else None,
+                parent=event.parent_span_id if is_span else event.span_id,
+                failed=event.status == "error",
+                input=event.input_tokens or 0,
+                output=event.output_tokens or 0,
+                cached=event.cached_tokens or 0,
+                reasoning=event.reasoning_tokens or 0,
+                said=None if by_table else nano,
+                priced=nano if by_table else None,
+            )
+        )
+        self.stale = True
+        if nano is None and event.model is not None and (event.input_tokens or event.output_tokens):
+            include(self.unpriced, event.model)
 
-    def _count_figures(self, event: Event) -> Change:
-        given, produced, nano = event.input_tokens or 0, event.output_tokens or 0, _nano_dollars(event)
-        if event.type == LLM_REQUEST and self.request_input and self.request_output and self.nano_cost:
-            # Not the first one: no other figure is shown any more.
-            self.request_input += given
-            self.request_output += produced
-            self.nano_cost += nano
-            return (0, given, produced, nano)
-        before = self.shown
-        self._count_call(event.type)
+    def _count_figures(self, event: Event) -> None:
+        given, produced, nano = event.input_tokens or 0, event.output_tokens or 0, _nano_dollars(event) or 0
         if event.type == LLM_USAGE:
             self.usage_input += given
             self.usage_output += produced
         elif event.type in _TOTALS:
             self.total_input = max(self.total_input, given)
             self.total_output = max(self.total_output, produced)
-            self.total_nano_cost = max(self.total_nano_cost, nano)
+            self.total_cost = max(self.total_cost, nano)
         else:
-            self.nano_cost += nano
-            if event.type == LLM_REQUEST:
-                self.request_input += given
-                self.request_output += produced
-        after = self.shown
-        return (after[0] - before[0], after[1] - before[1], after[2] - before[2], after[3] - before[3])
+            self.other_cost += nano
+
+    def settle(self) -> Usage:
+        """By how much what is shown has changed since this was asked last."""
+        if self.stale:
+            self.tools.sort(key=lambda report: report.order)
+            self.models.sort(key=lambda report: (report.time, report.id))
+            self.recent = _usage(tool_calls(self.tools), self.models)
+            self._forget()
+            self.stale = False
+        shown = self.shown
+        change = shown.plus(self.told, -1) if shown != self.told else NOTHING
+        self.told = shown
+        return change
+
+    def _forget(self) -> None:
+        """Where there are too many reports, keep the newer half, and of the calls in the older one only the sums."""
+        if len(self.tools) > MAX_REPORTS:
+            calls = tool_calls(self.tools)
+            old = calls[: len(calls) // 2]
+            self.settled = self.settled.plus(_usage(old, []))
+            self.tools = [report for call in calls[len(old) :] for report in call.reports]
+            self.recent = _usage(tool_calls(self.tools), self.models)
+        if len(self.models) > MAX_REPORTS:
+            half = len(self.models) // 2
+            self.settled = self.settled.plus(_usage([], self.models[:half]))
+            self.models = self.models[half:]
+            self.recent = _usage(tool_calls(self.tools), self.models)
 
     @property
-    def shown(self) -> Change:
-        """What to show, as it has changed from nothing.
+    def shown(self) -> Usage:
+        """What to show.
 
-        Calls: as often as one began, or ended: some producers report a call that failed by its end alone. Tokens:
-        as the model calls reported them, else the total that was reported, else as the stream said, else as many
-        as chunks were counted. Cost: the sum of what was priced singly, else the total that was reported.
+        Tokens: as the model calls reported them, else the total that was reported, else as the stream said, else as
+        many as chunks were counted. Cost: what was priced singly, else the total that was reported, else what the
+        price table says.
         """
-        return (
-            max(self.calls_begun, self.calls_ended),
-            self.request_input or self.total_input or self.usage_input,
-            self.request_output or self.total_output or self.usage_output or self.counted,
-            self.nano_cost or self.total_nano_cost,
+        recent = _usage(tool_calls(self.tools), self.models) if self.stale else self.recent
+        calls = self.settled.plus(recent)
+        said = calls.cost - calls.estimated + self.other_cost
+        if said or not self.total_cost:
+            cost, estimated = said + calls.estimated, calls.estimated
+        else:
+            cost, estimated = self.total_cost, 0
+        return msgspec.structs.replace(
+            calls,
+            input=calls.input or self.total_input or self.usage_input,
+            output=calls.output or self.total_output or self.usage_output or self.counted,
+            cost=cost,
+            estimated=estimated,
         )
 
 
-def _nano_dollars(event: Event) -> int:
+def _usage(tools: list[ToolCall], models: list[ModelReport]) -> Usage:
+    counted = leaves(models)
+    given = produced = cached = reasoning = said = priced = 0
+    for report in counted:
+        given += report.input
+        produced += report.output
+        cached += report.cached
+        reasoning += report.reasoning
+        said += report.said or 0
+        priced += report.priced or 0
+    return Usage(
+        tool_calls=len(tools),
+        model_calls=len(counted),
+        retries=_retries(tools, counted),
+        input=given,
+        output=produced,
+        cached=cached,
+        reasoning=reasoning,
+        cost=said + priced,
+        estimated=priced,
+    )
+
+
+def _retries(tools: list[ToolCall], models: list[ModelReport]) -> int:
+    """Calls of the same id after the first, and model calls under the same parent after one that failed."""
+    seen: set[str] = set()
+    retries = 0
+    for call in tools:
+        call_id = call.call_id
+        if call_id is not None:
+            retries += call_id in seen
+            seen.add(call_id)
+    failed: set[str | None] = set()
+    for report in sorted(models, key=lambda report: (report.time, report.id)):
+        retries += report.parent in failed
+        failed.discard(report.parent)
+        if report.failed:
+            failed.add(report.parent)
+    return retries
+
+
+def _nano_dollars(event: Event) -> int | None:
     cost = event.cost
-    return 0 if cost is None or not 0 <= cost <= _MOST else round(cost * _NANO)
+    return None if cost is None or not 0 <= cost <= _MOST else round(cost * _NANO)

@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from ark_broker.model import Event
 from ark_broker.model.details import Describe
 from ark_broker.model.timestamps import milliseconds, rfc3339
-from ark_broker.sessions.entries import Entry, Timeline
+from ark_broker.sessions.entries import Entry, Timeline, tokens_json
 from ark_broker.sessions.summary import QuerySummary, SessionSummary
+from ark_broker.sessions.tally import Usage, dollars
 
 
 class ViewBuilder:
@@ -75,7 +76,7 @@ def query_summary_json(query: QuerySummary) -> dict[str, object]:
             "name": query.name,
             "session": query.session_id,
             **_query_json(query),
-            "counts": {"events": query.events, "chunks": query.chunks, "toolCalls": query.tool_calls},
+            "counts": {"events": query.events, "chunks": query.chunks, **_calls_json(query.usage)},
             "firstActivity": _time(query.first_activity),
             "lastActivity": _time(query.last_activity),
         }
@@ -92,16 +93,18 @@ def summary_json(session: SessionSummary) -> dict[str, object]:
             "agents": session.agents,
             "participants": session.participants,
             "models": session.models,
+            "providers": session.providers or None,
+            "users": session.users or None,
+            "conversationIds": session.conversations or None,
             "counts": {
                 "queries": session.query_count,
                 "phases": dict(sorted(session.phases.items())),
                 "events": session.events,
-                "toolCalls": session.tool_calls,
+                **_calls_json(session.usage),
                 "chunks": session.chunks,
                 "errors": session.error_count,
             },
-            "tokens": {"input": session.input_tokens, "output": session.output_tokens},
-            "cost": session.cost,
+            **_usage_json(session.usage),
             "firstActivity": _time(session.first_activity),
             "lastActivity": _time(session.last_activity),
         }
@@ -119,15 +122,40 @@ def _query_json(query: QuerySummary) -> Entry:
             "uid": query.uid,
             "agents": query.agents or None,
             "models": query.models or None,
+            "providers": query.providers or None,
+            "users": query.users or None,
+            "conversationIds": query.conversations or None,
             "taskIds": query.task_ids or None,
+            "tasks": query.task_states or None,
+            "streams": query.streams or None,
             "error": query.error,
-            "tokens": {"input": query.input_tokens, "output": query.output_tokens},
-            "cost": query.cost,
+            "errorSpan": query.error_span,
+            **_usage_json(query.usage),
+            "unpricedModels": query.tally.unpriced or None,
+            "retries": query.usage.retries or None,
+            "timeToFirstToken": _milliseconds(query.time_to_first_token),
             "startedAt": _time(query.started_at),
             "endedAt": _time(query.ended_at),
-            "duration": None if query.duration is None else milliseconds(query.duration),
+            "duration": _milliseconds(query.duration),
         }
     )
+
+
+def _calls_json(usage: Usage) -> Entry:
+    return {"toolCalls": usage.tool_calls, "modelCalls": usage.model_calls}
+
+
+def _usage_json(usage: Usage) -> Entry:
+    """Tokens and cost; of the cost also the part that the producer did not say."""
+    return {
+        "tokens": tokens_json(usage.input, usage.output, usage.cached, usage.reasoning),
+        "cost": dollars(usage.cost),
+        "estimatedCost": dollars(usage.estimated),
+    }
+
+
+def _milliseconds(nanoseconds: int | None) -> int | float | None:
+    return None if nanoseconds is None else milliseconds(nanoseconds)
 
 
 def _present(values: dict[str, object]) -> dict[str, object]:
