@@ -31,3 +31,17 @@ class Details(msgspec.Struct, kw_only=True, gc=False):
 
 #: How a fold asks for content: handed in by the caller, so that folds know no wire format.
 Describe = Callable[[Event], Details]
+
+#: An OpenAI chat message.
+Message = dict[str, object]
+
+
+class Exchange(msgspec.Struct, kw_only=True, gc=False):
+    """What was said to a model or agent, and what it said: messages in order."""
+
+    given: list[Message] = msgspec.field(default_factory=list)
+    gave: list[Message] = msgspec.field(default_factory=list)
+
+
+#: How a fold asks for messages, likewise.
+Exchanges = Callable[[Event], Exchange]

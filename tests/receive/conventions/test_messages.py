@@ -176,6 +176,13 @@ def test_a_message_alone(written: dict[str, Any], found: dict[str, Any]) -> None
     assert as_messages(written, role="user") == [found]
 
 
+def test_a_refusal_is_a_part_beside_what_was_said() -> None:
+    refusal = {"type": "refusal", "refusal": "no"}
+    for content in ("Well.", [{"type": "text", "text": "Well."}]):
+        (message,) = as_messages({"role": "assistant", "content": content, "refusal": "no"}, role="assistant")
+        assert message["content"] == [{"type": "text", "text": "Well."}, refusal]
+
+
 def test_content_parts_of_openai_stay_as_they_are() -> None:
     image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}}
     message = {"role": "user", "content": [{"type": "text", "text": "What is this?"}, image]}

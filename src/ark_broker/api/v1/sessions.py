@@ -21,6 +21,8 @@ from ark_broker.log.read import SESSION_LIST, Scope, SessionFilter, visible
 from ark_broker.model.errors import BadInput, NotFound
 from ark_broker.model.vocabulary import SessionStatus
 from ark_broker.receive.conventions.describe import describe
+from ark_broker.receive.conventions.exchange import exchange
+from ark_broker.sessions.conversation import Conversation
 from ark_broker.sessions.view import ViewBuilder, summary_json
 
 router = APIRouter(tags=["sessions"])
@@ -47,6 +49,15 @@ _VIEW_EXAMPLE = {
             ],
         }
     },
+}
+
+_CONVERSATION_EXAMPLE = {
+    "id": "session-abc",
+    "messages": [
+        {"role": "user", "content": "What is the weather in NYC?"},
+        {"role": "assistant", "content": "72F and sunny."},
+    ],
+    "conversations": [{"id": "conversation-1", "queries": ["query-001"], "messages": []}],
 }
 
 Name = Annotated[NameText | None, Query()]
@@ -134,6 +145,44 @@ async def session_view(services: Services, session_id: str) -> bytes:
     if more:
         content |= {"truncated": True, "truncatedAfter": after}
     return orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
+
+
+@router.get(
+    "/v1/sessions/{session_id}/conversation",
+    summary="What was said in a session, as OpenAI messages",
+    description="`messages` are those of all conversations, in order; `conversations` has them apart. Rebuilt from "
+    "stored messages, the content of spans and streamed chunks, whichever is fullest.",
+    responses={200: {"content": {"application/json": {"example": _CONVERSATION_EXAMPLE}}}},
+)
+async def get_conversation(
+    session_id: str,
+    services: Deps,
+    query: Annotated[NameText | None, Query(description="Only this query.")] = None,
+    conversation: Annotated[NameText | None, Query(description="Only this conversation, by its id.")] = None,
+) -> Response:
+    session_id = path_name(session_id, "session_id")
+    reader = services.reader
+    gone_at = await reader.gone_at(session_id)
+    found = Conversation(exchange)
+    async with reader.snapshot() as connection:
+        if await reader.session(session_id, connection) is None:
+            raise NotFound(f"no session {session_id!r}")
+        after, count, more = gone_at, 0, True
+        while more and count < MAX_VIEW_EVENTS:
+            scope = Scope("session", session_id)
+            page = await reader.page(scope, after, _VIEW_PAGE, query=query, connection=connection)
+            for event in visible(page.events):
+                found.add(event)
+            after, more, count = page.next, page.more, count + len(page.events)
+    conversations = [item for item in found.build() if conversation is None or item.get("id") == conversation]
+    messages: list[object] = []
+    for item in conversations:
+        each = item["messages"]
+        messages += each if isinstance(each, list) else []
+    content: dict[str, object] = {"id": session_id, "messages": messages, "conversations": conversations}
+    if more:
+        content |= {"truncated": True, "truncatedAfter": after}
+    return json_response(content)
 
 
 @router.get("/v1/sessions/{session_id}/events", summary="Events of a session, in the order they joined it")

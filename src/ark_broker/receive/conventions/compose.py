@@ -19,6 +19,7 @@ from ark_broker.receive.conventions.parts import (
     outcome_text,
     read_part,
     reasoning_text,
+    text_part,
     tool_call,
 )
 
@@ -43,7 +44,9 @@ def chat(source: Message, role: str) -> list[Message]:
     if own is not None:
         _complete(own, source, calls, reasoning)
         if extra:
-            own["content"] = _as_parts(own["content"]) + extra
+            content = own["content"]
+            said = content if isinstance(content, list) else [text_part(content)] if isinstance(content, str) else []
+            own["content"] = [part for part in said if part != text_part("")] + extra
     return finished(messages, source)
 
 
