@@ -27,6 +27,8 @@ class Node(msgspec.Struct, rename="camel", omit_defaults=True):
     """An event of the trace and what happened under it."""
 
     event: EventOut
+    #: Milliseconds of a span's duration in which no span below it ran.
+    self_time: float | None = None
     children: list[Node] = msgspec.field(default_factory=list)
 
 
@@ -83,6 +85,7 @@ def tree(events: list[Event]) -> list[Node]:
         at = first_of_span.get(parent) if parent is not None else None
         parents.append(None if at == index else at)
     _break_circles(parents)
+    _set_self_times(ordered, nodes, parents)
     roots = [node for node, parent in zip(nodes, parents, strict=True) if parent is None]
     depth = _depths(parents)
     for index, parent_index in enumerate(parents):
@@ -93,6 +96,26 @@ def tree(events: list[Event]) -> list[Node]:
         else:
             nodes[parent_index].children.append(nodes[index])
     return roots
+
+
+def _set_self_times(ordered: list[Event], nodes: list[Node], parents: list[int | None]) -> None:
+    """Each span's duration without the time that its children cover, alone or together."""
+    covered: dict[int, list[tuple[int, int]]] = {}
+    # By start time, so that overlaps are with the last interval alone.
+    for event, parent in zip(ordered, parents, strict=True):
+        if parent is None or event.kind != "span" or not event.duration:
+            continue
+        above = ordered[parent]
+        start, end = max(event.time, above.time), min(event.end, above.end)
+        intervals = covered.setdefault(parent, [])
+        if intervals and start <= intervals[-1][1]:
+            intervals[-1] = (intervals[-1][0], max(intervals[-1][1], end))
+        elif start < end:
+            intervals.append((start, end))
+    for index, event in enumerate(ordered):
+        if event.kind == "span" and event.duration is not None:
+            below = sum(end - start for start, end in covered.get(index, ()))
+            nodes[index].self_time = (event.duration - below) / 1_000_000
 
 
 def _break_circles(parents: list[int | None]) -> None:
