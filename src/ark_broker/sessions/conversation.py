@@ -30,7 +30,8 @@ class _Call:
 
     @property
     def messages(self) -> list[Message]:
-        return [*self.exchange.given, *self.exchange.gave]
+        # What an agent gave may be the whole conversation again.
+        return _continued(self.exchange.given, self.exchange.gave)
 
     @property
     def question(self) -> str:

@@ -25,6 +25,7 @@ from ark_broker.model.vocabulary import (
     LLM_CHUNK,
     LLM_ERROR,
     LLM_MESSAGE,
+    LLM_REQUEST,
     LLM_USAGE,
     QUERY_RESUMED,
     QUERY_STARTED,
@@ -85,6 +86,10 @@ class Timeline:
     def _blocks(self) -> list[_Block]:
         ordered = sorted(self._items, key=itemgetter(0))
         calls = _tool_calls(event for _, event in ordered if isinstance(event, Event) and event.type in TOOL_TYPES)
+        messages: dict[str, list[Event]] = {}
+        for _, item in ordered:
+            if isinstance(item, Event) and item.type == LLM_MESSAGE and item.span_id is not None:
+                messages.setdefault(item.span_id, []).append(item)
         blocks: list[_Block] = []
         streams = _Streams()
         for (time, _, _), item in ordered:
@@ -98,7 +103,9 @@ class Timeline:
             if item.type == LLM_MESSAGE:
                 # Part of a model call, which is an entry; `conversation` shows it.
                 continue
-            if item.type not in TOOL_TYPES:
+            if item.type == LLM_REQUEST:
+                blocks.append(_Single(item, messages.get(item.span_id or "", [])))
+            elif item.type not in TOOL_TYPES:
                 blocks.append(_Single(item))
             elif item.id in calls:
                 blocks.append(calls[item.id])
@@ -187,6 +194,8 @@ class _Single:
     """An event that is an entry of its own."""
 
     event: Event
+    #: Events that tell of the same model call: what it was given, what it gave.
+    messages: list[Event] = field(default_factory=list)
 
     def render(self, describe: Describe) -> Entry:
         event, details = self.event, describe(self.event)
@@ -194,7 +203,8 @@ class _Single:
         _put(entry, "name", None if details.display_name == event.type else details.display_name)
         _put(entry, "duration", _duration(event, details))
         _put_all(entry, event, details)
-        _put(entry, "finishReason", details.finish_reason)
+        reasons = (found for each in self.messages if (found := describe(each).finish_reason) is not None)
+        _put(entry, "finishReason", details.finish_reason or next(reasons, None))
         _put(entry, "timeToFirstToken", details.first_token_ms)
         if event.input_tokens is not None or event.output_tokens is not None:
             entry["tokens"] = tokens_json(

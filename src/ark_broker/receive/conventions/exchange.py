@@ -8,9 +8,9 @@ from typing import Any, Final
 from ark_broker.model import Event
 from ark_broker.model import vocabulary as v
 from ark_broker.model.details import Exchange, Message
-from ark_broker.receive.conventions.describe import read, structured
 from ark_broker.receive.conventions.flattened import unflatten
 from ark_broker.receive.conventions.messages import as_messages, system_message
+from ark_broker.receive.conventions.stored import read, structured
 
 #: Where a call keeps what it was given and what it gave, best first. A name that ends in a dot is the beginning of
 #: flattened keys.
@@ -97,14 +97,14 @@ def exchange(event: Event) -> Exchange:
 def _first(attributes: Mapping[str, Any], names: tuple[str, ...], role: str) -> list[Message]:
     for name in names:
         if name.endswith("."):
-            if any(key.startswith(name) for key in attributes):
-                found = as_messages(unflatten(attributes, name[:-1]), role=role)
-                if found:
-                    return found
-        elif (value := attributes.get(name)) not in (None, ""):
-            found = as_messages(value, role=role)
-            if found:
-                return found
+            if not any(key.startswith(name) for key in attributes):
+                continue
+            found = as_messages(unflatten(attributes, name[:-1]), role=role)
+        else:
+            found = as_messages(attributes.get(name), role=role)
+        # A role alone, which some write where they keep the content elsewhere, says nothing.
+        if any(message.get("content") or message.get("tool_calls") for message in found):
+            return found
     return []
 
 

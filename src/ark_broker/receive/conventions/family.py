@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+import orjson
 
 #: Canonical fields that a family may fill from attributes. The names are the Event's.
 FIELDS: Final = frozenset(
@@ -101,3 +102,13 @@ class Family:
 def always(name: str) -> Types:
     """The same type, however it went."""
     return (name, name)
+
+
+def as_object(value: object) -> Mapping[str, Any]:
+    """A JSON object, or the text of one; an empty one for anything else."""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return {}
+    return value if isinstance(value, dict) else {}

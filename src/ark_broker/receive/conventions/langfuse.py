@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
 from ark_broker.model import vocabulary as v
-from ark_broker.receive.conventions.family import Family, Told, always
+from ark_broker.receive.conventions.family import Family, Told, always, as_object
 
 _KINDS: Final = {
     "generation": always(v.LLM_REQUEST),
@@ -29,19 +27,10 @@ _USAGE: Final = {
 }
 
 
-def _object(value: object) -> Mapping[str, Any]:
-    if isinstance(value, str):
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            return {}
-    return value if isinstance(value, dict) else {}
-
-
 def _refine(told: Told, _kind: str) -> Mapping[str, Any]:
     attributes = told.attributes
     found: dict[str, Any] = {}
-    usage = _object(attributes.get("langfuse.observation.usage_details"))
+    usage = as_object(attributes.get("langfuse.observation.usage_details"))
     for field, keys in _USAGE.items() if usage else ():
         for key in keys:
             if usage.get(key) is not None:
@@ -53,7 +42,7 @@ def _refine(told: Told, _kind: str) -> Mapping[str, Any]:
         for total, part in (("input_tokens", "cached_tokens"), ("output_tokens", "reasoning_tokens")):
             if isinstance(found.get(total), int) and isinstance(found.get(part), int):
                 found[total] += found[part]
-    costs = _object(attributes.get("langfuse.observation.cost_details"))
+    costs = as_object(attributes.get("langfuse.observation.cost_details"))
     if costs:
         found["cost"] = costs.get("total", sum(value for value in costs.values() if isinstance(value, int | float)))
     field_of_name = _NAMED_AFTER.get(str(attributes.get("langfuse.observation.type")))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ark_broker.model import vocabulary as v
-from ark_broker.receive.conventions.family import Family, Told, always
+from ark_broker.receive.conventions.family import Family, Told, always, as_object
 
 _KINDS: Final = {
     "llm": always(v.LLM_REQUEST),
@@ -20,7 +20,20 @@ _KINDS: Final = {
 
 
 def _refine(told: Told, kind: str) -> Mapping[str, Any]:
-    return {"tool": told.name} if kind in (v.TOOL_CALL, v.TOOL_FAILED) else {}
+    if kind in (v.TOOL_CALL, v.TOOL_FAILED):
+        return {"tool": told.name}
+    usage = as_object(told.attributes.get("langsmith.metadata.usage_metadata"))
+    if not usage:
+        usage = as_object(told.attributes.get("langsmith.usage_metadata"))
+    given, produced = as_object(usage.get("input_token_details")), as_object(usage.get("output_token_details"))
+    found = {
+        "input_tokens": usage.get("input_tokens"),
+        "output_tokens": usage.get("output_tokens"),
+        "cached_tokens": given.get("cache_read"),
+        "reasoning_tokens": produced.get("reasoning"),
+        "cost": usage.get("total_cost"),
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 FAMILY: Final = Family(

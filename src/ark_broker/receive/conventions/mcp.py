@@ -15,7 +15,8 @@ _CALL: Final = "tools/call"
 
 
 def _refine(told: Told, _kind: str) -> Mapping[str, Any]:
-    method, _, rest = told.name.partition(" ")
+    # The client's span in the official Python SDK is called `MCP send tools/call get_weather`.
+    method, _, rest = told.name.removeprefix("MCP send ").partition(" ")
     return {"tool": rest} if method == _CALL and rest else {}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ark_broker.model import vocabulary as v
-from ark_broker.receive.conventions.family import Family, Told, always
+from ark_broker.receive.conventions.family import Family, Told, always, as_object
 
 _KINDS: Final = {
     "LLM": always(v.LLM_REQUEST),
@@ -24,7 +24,10 @@ def _refine(told: Told, kind: str) -> Mapping[str, Any]:
     if kind in (v.AGENT_COMPLETED, v.AGENT_FAILED):
         return {"agent": told.attributes.get("graph.node.name") or told.name}
     if kind in (v.TOOL_CALL, v.TOOL_FAILED):
-        return {"tool": told.name}
+        # LangChain's tools answer with a message, which names the call that it is for.
+        answer = as_object(told.attributes.get("output.value"))
+        call_id = as_object(answer.get("data")).get("tool_call_id") or answer.get("tool_call_id")
+        return {"tool": told.name, "tool_call_id": call_id} if isinstance(call_id, str) else {"tool": told.name}
     return {}
 
 

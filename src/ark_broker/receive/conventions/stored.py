@@ -1,0 +1,62 @@
+"""What a stored event says, read back from its body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from ark_broker.model import Event
+from ark_broker.receive.otlp.canonical import plain, plain_attributes
+
+#: Characters of a text that is looked into for JSON: what is longer is shown as it is.
+_MAX_JSON_TEXT: Final = 1_000_000
+
+
+class Told:
+    """What a stored event says: attributes, name, and the text or structure of a log record's body."""
+
+    __slots__ = ("attributes", "message", "name")
+
+    def __init__(self, attributes: Mapping[str, Any], name: object, message: object) -> None:
+        self.attributes = attributes
+        self.name = name
+        self.message = message
+
+
+def read(event: Event) -> Told | None:
+    """What the event's body says; None where it is no JSON object."""
+    try:
+        body = orjson.loads(event.body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(body, dict):
+        return Told({}, None, body) if isinstance(body, str) else None
+    record = body.get("span") or body.get("logRecord")
+    if event.kind in ("span", "log") and isinstance(record, dict):
+        attributes = plain_attributes(record.get("attributes", []))
+        for span_event in record.get("events", []):
+            # Older conventions put prompts and answers into events of the span.
+            if str(span_event.get("name", "")).startswith("gen_ai."):
+                attributes = {**plain_attributes(span_event.get("attributes", [])), **attributes}
+        message = plain(record["body"]) if "body" in record else None
+        if isinstance(message, dict):
+            attributes = {**message, **attributes}
+        return Told(attributes, record.get("name") or record.get("eventName"), message)
+    inner = body.get("attributes")
+    attributes = {**body, **inner} if isinstance(inner, dict) else body
+    return Told(attributes, None, body.get("message"))
+
+
+def structured(value: object) -> object:
+    """The value that a text has in JSON, if it is an object, an array or a quoted text; any other value as it is.
+
+    Families write the same arguments as text or as a structure; readers get the structure.
+    """
+    if not isinstance(value, str) or len(value) > _MAX_JSON_TEXT or value[:1] not in ("{", "[", '"'):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value
