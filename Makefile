@@ -4,9 +4,11 @@
 #   make test     the whole suite, on SQLite and on a PostgreSQL that the tests start
 #   make help     the rest
 
-# PYTHON=/path/to/python chooses the interpreter. BENCH= and TEST= are handed to the benchmarks and to pytest.
+# PYTHON=/path/to/python chooses the interpreter. BENCH=, TEST= and CONFORMANCE= are handed to the benchmarks, to pytest
+# and to the conformance suite.
 PYTHON ?=
 BENCH ?=
+CONFORMANCE ?=
 TEST ?=
 
 VENV := .venv
@@ -14,7 +16,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev test quick lint format bench docs clean
+.PHONY: help run install dev test quick lint format conformance bench docs clean
 # A recipe that fails half-way leaves no stamp behind.
 .DELETE_ON_ERROR:
 
@@ -41,6 +43,9 @@ format: dev ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
+conformance: dev ## Run the real instrumentation libraries against a broker; needs the network, and node
+	$(BIN)/python -m tests.conformance.families $(CONFORMANCE)
+
 bench: dev ## Measure, and print ratios
 	$(BIN)/python -m bench $(BENCH)
 
@@ -51,7 +56,7 @@ install: $(VENV)/.installed ## Install what the broker needs to run
 dev: $(VENV)/.installed-dev ## Install what contributors need besides
 
 clean: ## Remove .venv and every cache; the broker's data stays
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .conformance
 	find src tests bench docs -name __pycache__ -prune -exec rm -rf {} +
 
 # -- the environment; a stamp is the proof that a step was done since its inputs changed

@@ -47,7 +47,7 @@ class Broker:
     def __init__(self, database_url: str, **settings: object) -> None:
         self.port = free_port()
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ARK_BROKER_")}
-        given = {"database_url": database_url, "port": self.port, "log_level": "warning", **settings}
+        given = {"database_url": database_url, "port": self.port, "grpc_port": 0, "log_level": "warning", **settings}
         environment = clean | {f"ARK_BROKER_{name.upper()}": str(value) for name, value in given.items()}
         if database_url.startswith("postgres"):
             subprocess.run([PROGRAM, "migrate"], env=environment, check=True, stdout=subprocess.DEVNULL)

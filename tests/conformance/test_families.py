@@ -60,7 +60,7 @@ async def problems(api: Api, fixture: Fixture) -> list[str]:
 
 
 def test_every_family_that_is_tried_has_a_fixture() -> None:
-    assert NAMES == sorted(EXPECTED)
+    assert sorted(EXPECTED) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

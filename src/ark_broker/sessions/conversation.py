@@ -47,8 +47,10 @@ class _Query:
     stored: list[tuple[int, Message]] = field(default_factory=list)
     #: The fullest call of each thread, by the question that it began with, and when the thread was first seen.
     threads: dict[str, tuple[int, _Call]] = field(default_factory=dict)
-    #: Calls that are told by several events, by their span.
-    pieces: dict[str, _Call] = field(default_factory=dict)
+    #: Events that tell of one model call each, by its span.
+    pieces: dict[str, list[tuple[int, bytes, Exchange]]] = field(default_factory=dict)
+    #: Spans of model calls that tell it all themselves.
+    told: set[str] = field(default_factory=set)
     #: What the query, or its agent, was given and gave.
     runs: list[_Call] = field(default_factory=list)
     streamed: list[tuple[int, int, str]] = field(default_factory=list)
@@ -64,8 +66,9 @@ class _Query:
 
     def messages(self) -> list[Message]:
         """The fullest source."""
-        for piece in self.pieces.values():
-            self.add_call(piece)
+        for span, pieces in self.pieces.items():
+            if span not in self.told:
+                self.add_call(_joined(pieces))
         found = [
             [message for _, message in sorted(self.stored, key=lambda item: item[0])],
             self._of_calls(),
@@ -117,9 +120,12 @@ class Conversation:
         if event.kind == "message":
             query.stored += [(event.seq, message) for message in exchange.given]
         elif event.type == LLM_MESSAGE:
-            _add_piece(query, event, exchange)
+            piece = (event.time, event.id, exchange)
+            query.pieces.setdefault(event.span_id or event.id.hex(), []).append(piece)
         elif event.type == LLM_REQUEST:
             query.add_call(call)
+            if event.span_id is not None:
+                query.told.add(event.span_id)
         else:
             query.runs.append(call)
 
@@ -148,11 +154,12 @@ class Conversation:
         return list(found.values())
 
 
-def _add_piece(query: _Query, event: Event, exchange: Exchange) -> None:
-    span = event.span_id or event.id.hex()
-    piece = query.pieces.setdefault(span, _Call(event.time, Exchange()))
-    piece.exchange.given += exchange.given
-    piece.exchange.gave += exchange.gave
+def _joined(pieces: list[tuple[int, bytes, Exchange]]) -> _Call:
+    """One model call of the events that tell of it, in the order of their times."""
+    ordered = sorted(pieces, key=lambda piece: piece[:2])
+    given = [message for _, _, exchange in ordered for message in exchange.given]
+    gave = [message for _, _, exchange in ordered for message in exchange.gave]
+    return _Call(ordered[0][0], Exchange(given=given, gave=gave))
 
 
 def _continued(before: Sequence[Message], after: list[Message]) -> list[Message]:

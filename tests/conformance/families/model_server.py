@@ -87,7 +87,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, "application/json", json.dumps(_completion(first, usage)).encode())
             return
         with_usage = (request.get("stream_options") or {}).get("include_usage")
-        frames = [*_chunks(first), *([_chunk([], usage)] if with_usage else [])]
+        # As OpenAI does it, the chunks of one answer have one id.
+        envelope = _envelope("chat.completion.chunk")
+        frames = [envelope | chunk for chunk in [*_chunks(first), *([_chunk([], usage)] if with_usage else [])]]
         body = "".join(f"data: {json.dumps(frame)}\n\n" for frame in frames) + "data: [DONE]\n\n"
         self._send(200, "text/event-stream", body.encode())
 
@@ -157,7 +159,7 @@ def _envelope(kind: str) -> dict[str, Any]:
 
 
 def _chunk(choices: list[dict[str, Any]], usage: Usage | None = None) -> dict[str, Any]:
-    return _envelope("chat.completion.chunk") | {"choices": choices, "usage": None if usage is None else _usage(usage)}
+    return {"choices": choices, "usage": None if usage is None else _usage(usage)}
 
 
 def _chunks(first: bool) -> Iterator[dict[str, Any]]:

@@ -78,14 +78,14 @@ def expect(*missing: str, **more: Any) -> Expected:
 
 EXPECTED: Final[dict[str, Expected]] = {
     "agent_framework": expect(),
-    "langfuse": expect("conversation"),
+    "langfuse": expect("conversation", "provider", "tool call id"),
     "langsmith": expect("conversation"),
     "openinference_langchain": expect("conversation", tool_input="Paris"),
     "openinference_openai": expect("conversation", "tool call id"),
     "otel_openai_v2": expect("cached", "reasoning"),
     "otel_openai_v2_latest": expect("cached", "reasoning"),
     "pydantic_ai": expect(),
-    "traceloop": expect("conversation"),
+    "traceloop": expect("conversation", "tool call id", "reasoning"),
     "vercel_ai": expect("conversation", "reasoning"),
     "vercel_ai_legacy": expect("conversation"),
     "mcp": expect(*_NO_MODEL, "conversation", "tool input", "tool output", "tool call id", model_calls=0),

@@ -11,7 +11,7 @@ from ark_broker.model.details import Details
 from ark_broker.model.vocabulary import LLM_MESSAGE, LLM_REQUEST
 from ark_broker.receive.conventions import CONTENT_RANKS, pick
 from ark_broker.receive.conventions.exchange import exchange
-from ark_broker.receive.conventions.stored import read, structured
+from ark_broker.receive.conventions.stored import arguments, read, structured
 
 
 def describe(event: Event) -> Details:
@@ -24,7 +24,7 @@ def describe(event: Event) -> Details:
     uri = content.get("question_uri")
     name, message = told.name, told.message
     return Details(
-        input=structured(content.get("input", attributes.get("input"))),
+        input=arguments(content.get("input", attributes.get("input"))),
         output=structured(content.get("output", attributes.get("output"))),
         question_uri=uri if isinstance(uri, str) else None,
         message=message if isinstance(message, str) else None,

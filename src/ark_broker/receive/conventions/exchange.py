@@ -10,7 +10,7 @@ from ark_broker.model import vocabulary as v
 from ark_broker.model.details import Exchange, Message
 from ark_broker.receive.conventions.flattened import unflatten
 from ark_broker.receive.conventions.messages import as_messages, system_message
-from ark_broker.receive.conventions.stored import read, structured
+from ark_broker.receive.conventions.stored import arguments, read, structured
 
 #: Where a call keeps what it was given and what it gave, best first. A name that ends in a dot is the beginning of
 #: flattened keys.
@@ -101,11 +101,17 @@ def _first(attributes: Mapping[str, Any], names: tuple[str, ...], role: str) -> 
                 continue
             found = as_messages(unflatten(attributes, name[:-1]), role=role)
         else:
-            found = as_messages(attributes.get(name), role=role)
+            found = as_messages(_unwrapped(attributes.get(name)), role=role)
         # A role alone, which some write where they keep the content elsewhere, says nothing.
         if any(message.get("content") or message.get("tool_calls") for message in found):
             return found
     return []
+
+
+def _unwrapped(value: object) -> object:
+    """Decorators write the arguments of a function; what it was asked is in them."""
+    is_wrapped = value[:8] == '{"args":' if isinstance(value, str) else isinstance(value, dict) and "args" in value
+    return arguments(value) if is_wrapped else value
 
 
 def _vercel_calls(calls: object) -> object:

@@ -25,6 +25,14 @@ _USAGE: Final = {
     "cached_tokens": ("input_cached_tokens", "input_cache_read", "cache_read_input_tokens"),
     "reasoning_tokens": ("output_reasoning_tokens", "output_reasoning"),
 }
+#: Likewise, one level further down.
+_DETAILS: Final = {
+    "cached_tokens": (("prompt_tokens_details", "cached_tokens"), ("input_tokens_details", "cached_tokens")),
+    "reasoning_tokens": (
+        ("completion_tokens_details", "reasoning_tokens"),
+        ("output_tokens_details", "reasoning_tokens"),
+    ),
+}
 
 
 def _refine(told: Told, _kind: str) -> Mapping[str, Any]:
@@ -42,6 +50,11 @@ def _refine(told: Told, _kind: str) -> Mapping[str, Any]:
         for total, part in (("input_tokens", "cached_tokens"), ("output_tokens", "reasoning_tokens")):
             if isinstance(found.get(total), int) and isinstance(found.get(part), int):
                 found[total] += found[part]
+    for field, places in _DETAILS.items() if usage else ():
+        for details, key in places:
+            value = as_object(usage.get(details)).get(key)
+            if value is not None:
+                found.setdefault(field, value)
     costs = as_object(attributes.get("langfuse.observation.cost_details"))
     if costs:
         found["cost"] = costs.get("total", sum(value for value in costs.values() if isinstance(value, int | float)))
@@ -67,6 +80,7 @@ FAMILY: Final = Family(
     content={
         "input": ("langfuse.observation.input", "langfuse.trace.input"),
         "output": ("langfuse.observation.output", "langfuse.trace.output"),
+        "finish_reason": ("langfuse.observation.metadata.finish_reason",),
     },
     kinds={"langfuse.observation.type": _KINDS},
     marks=("langfuse.observation.type",),

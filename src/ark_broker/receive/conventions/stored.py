@@ -60,3 +60,16 @@ def structured(value: object) -> object:
         return orjson.loads(value)
     except orjson.JSONDecodeError:
         return value
+
+
+def arguments(value: object) -> object:
+    """What a function was called with, where a decorator wrote `{"args", "kwargs"}`; else the value itself."""
+    value = structured(value)
+    if not isinstance(value, dict) or value.keys() != {"args", "kwargs"}:
+        return value
+    positional, named = value["args"], value["kwargs"]
+    if not positional:
+        return named
+    if not named and isinstance(positional, list) and len(positional) == 1:
+        return positional[0]
+    return value

@@ -35,7 +35,7 @@ async def ask() -> None:
 
 
 def main() -> None:
-    """Run the agent; the provider's shutdown flushes its spans."""
+    """Run the agent; the provider's shutdown flushes its spans, and the exit of the process its log records."""
     configure_otel_providers(
         service_name="weather-service",
         otlp_endpoint=os.environ["OTLP_ENDPOINT"],

@@ -1,7 +1,7 @@
 """A Pydantic AI agent with Logfire's SDK, which is told that `OTLP_ENDPOINT` is a Logfire of one's own.
 
 That way, unlike with an added OTLP exporter, it also sends pending spans: those of work that has begun. It drops the
-ones whose work ended before they went out, which in so short a run are all; so the tool flushes while it runs.
+ones whose work ended before their batch went out; the tool flushes while it runs, so that its own is among the sent.
 """
 
 from __future__ import annotations
