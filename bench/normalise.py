@@ -1,4 +1,4 @@
-"""OTLP bytes to Events, one core: a batch of 100 spans of every family that is tried, against parsing and walking it."""
+"""OTLP bytes to Events, one core: a batch of 100 spans of every family, against parsing and walking it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from ark_broker.receive.conventions import (
     vercel,
 )
 from ark_broker.receive.conventions.family import COUNTS, Family, Kinds, Refine, Told, Types
-from ark_broker.receive.fields import as_cost, as_count, as_name, as_text
+from ark_broker.receive.fields import MAX_NAME, as_cost, as_count, as_name, as_text
 
 FAMILIES: Final[tuple[Family, ...]] = (
     common.FAMILY,
@@ -91,12 +91,25 @@ _KINDS: Final = _kinds()
 _KIND_ATTRIBUTES: Final = frozenset(_KIND_ORDER)
 _NAMES: Final[Kinds] = {name: types for family in reversed(FAMILIES) for name, types in family.names.items()}
 _PREFIXES: Final = {prefix: found for family in reversed(FAMILIES) for prefix, found in family.prefixes.items()}
-_MARKED: Final[Mapping[str, Refine]] = {
-    mark: family.refine for family in FAMILIES if family.refine is not None for mark in family.marks
-}
-_MARKS: Final = frozenset(_MARKED)
+_REFINED: Final = frozenset(kind for family in FAMILIES for kind in family.refines or ())
+
+
+def _refinements(kind: str | None) -> tuple[tuple[str, Refine], ...]:
+    """Mark and function of each family that has something to say of the type; None: of those that no family names."""
+    return tuple(
+        (mark, family.refine)
+        for family in FAMILIES
+        if family.refine is not None and (family.refines is None or kind in family.refines)
+        for mark in family.marks
+    )
+
+
+_REFINEMENTS: Final = {kind: _refinements(kind) for kind in _REFINED}
+_OTHER_REFINEMENTS: Final = _refinements(None)
 #: What a span is that names a tool, and of which nothing else says what it is.
 _BARE_TOOL: Final[Types] = (v.TOOL_CALL, v.TOOL_FAILED)
+_TYPED: Final = COUNTS | {"cost", "error"}
+_PENDING: Final = pydantic.PENDING[0]
 #: What a pending span of such work is.
 _BEGINNINGS: Final = {
     v.AGENT_COMPLETED: v.AGENT_STARTED,
@@ -111,12 +124,12 @@ def pick(attributes: Mapping[str, Any], ranks: _Ranks) -> dict[str, Any]:
     """Canonical name → value of the best-ranked attribute that has one."""
     found: dict[str, Any] = {}
     best: dict[str, int] = {}
-    for name in attributes.keys() & ranks.keys():
+    for name in ranks.keys() & attributes.keys():
         value = attributes[name]
         if value is None or value == "":
             continue
         for canonical, rank in ranks[name]:
-            if canonical not in best or rank < best[canonical]:
+            if best.setdefault(canonical, rank) >= rank:
                 best[canonical] = rank
                 found[canonical] = value
     return found
@@ -160,32 +173,27 @@ def fill(event: Event, told: Told, defaults: Mapping[str, str]) -> None:
     found = pick(attributes, _FIELD_RANKS)
     kind = type_of(told) or event.type
     event.type = event.kind if kind in v.RESERVED else kind
-    if not _MARKS.isdisjoint(attributes):
-        _refine(found, told, kind)
+    for mark, refine in _REFINEMENTS.get(kind, _OTHER_REFINEMENTS):
+        if mark in attributes:
+            # What the tables cannot say; they go first, but for a state, which they cannot spell.
+            refined = refine(told, kind)
+            found = {**refined, **found} if "task_state" not in refined else {**found, **refined}
     for canonical, value in found.items():
-        if canonical in COUNTS:
+        if canonical not in _TYPED:
+            # A short plain text, as nearly all are: `as_name` would say the same, and this is asked ten times a span.
+            plain = type(value) is str and len(value) <= MAX_NAME and value.isascii() and "\x00" not in value
+            setattr(event, canonical, value if plain else as_name(value))
+        elif canonical in COUNTS:
             setattr(event, canonical, as_count(value))
         elif canonical == "cost":
             event.cost = as_cost(value)
-        elif canonical == "error":
-            _set_error(event, value)
         else:
-            setattr(event, canonical, as_name(value))
-    if event.question_id is None and isinstance(uri := attributes.get("question.uri"), str):
-        event.question_id = as_name(uri.rstrip("/").rpartition("/")[2]) or None
-    if attributes.get(pydantic.PENDING[0]) == pydantic.PENDING[1]:
+            _set_error(event, value)
+    if "question.uri" in attributes and event.question_id is None:
+        uri = attributes["question.uri"]
+        event.question_id = as_name(uri.rstrip("/").rpartition("/")[2]) or None if isinstance(uri, str) else None
+    if attributes.get(_PENDING) == pydantic.PENDING[1]:
         _begin(event)
-
-
-def _refine(found: dict[str, Any], told: Told, kind: str) -> None:
-    """Ask the families whose marks are there for what their tables cannot say."""
-    asked: list[Refine] = []
-    for mark, refine in _MARKED.items():
-        if mark in told.attributes and refine not in asked:
-            asked.append(refine)
-            for canonical, value in refine(told, kind).items():
-                if canonical == "task_state" or canonical not in found:
-                    found[canonical] = value
 
 
 def _begin(event: Event) -> None:

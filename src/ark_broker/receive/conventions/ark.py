@@ -54,4 +54,5 @@ FAMILY: Final = Family(
     },
     marks=("team.name",),
     refine=_refine,
+    refines=frozenset({v.AGENT_COMPLETED, v.AGENT_FAILED}),
 )

@@ -39,4 +39,5 @@ FAMILY: Final = Family(
     },
     marks=("tool.name",),
     refine=_refine,
+    refines=frozenset({v.TOOL_CALL, v.TOOL_FAILED}),
 )

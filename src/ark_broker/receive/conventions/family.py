@@ -90,6 +90,8 @@ class Family:
     #: Attributes by which a span of the family is known: where one is there, `refine` is asked.
     marks: tuple[str, ...] = ()
     refine: Refine | None = None
+    #: Types of which `refine` has something to say; None for all.
+    refines: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         unknown = ({*self.fields, *self.inherited} - FIELDS) | (set(self.content) - CONTENT)

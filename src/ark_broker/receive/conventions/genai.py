@@ -106,4 +106,5 @@ FAMILY: Final = Family(
     names=_EVENTS,
     marks=("gen_ai.operation.name",),
     refine=_refine,
+    refines=frozenset({v.AGENT_COMPLETED, v.AGENT_FAILED, v.AGENT_CREATED, v.TOOL_CALL, v.TOOL_FAILED}),
 )

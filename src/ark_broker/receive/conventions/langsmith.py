@@ -49,4 +49,5 @@ FAMILY: Final = Family(
     kinds={"langsmith.span.kind": _KINDS},
     marks=("langsmith.span.kind",),
     refine=_refine,
+    refines=frozenset({v.LLM_REQUEST, v.EMBEDDING, v.TOOL_CALL, v.TOOL_FAILED}),
 )

@@ -29,4 +29,5 @@ FAMILY: Final = Family(
     kinds={"mcp.method.name": {_CALL: (v.TOOL_CALL, v.TOOL_FAILED)}},
     marks=("mcp.method.name",),
     refine=_refine,
+    refines=frozenset({v.TOOL_CALL, v.TOOL_FAILED}),
 )

@@ -62,4 +62,5 @@ FAMILY: Final = Family(
     kinds={"openinference.span.kind": _KINDS},
     marks=("openinference.span.kind",),
     refine=_refine,
+    refines=frozenset({v.AGENT_COMPLETED, v.AGENT_FAILED, v.TOOL_CALL, v.TOOL_FAILED}),
 )

@@ -47,4 +47,5 @@ FAMILY: Final = Family(
     },
     marks=("traceloop.span.kind",),
     refine=_refine,
+    refines=frozenset({v.AGENT_COMPLETED, v.AGENT_FAILED, v.TOOL_CALL, v.TOOL_FAILED}),
 )

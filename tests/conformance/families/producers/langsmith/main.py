@@ -10,6 +10,8 @@ os.environ |= {
     "LANGSMITH_TRACING": "true",
     "LANGSMITH_API_KEY": "none",
     "LANGSMITH_PROJECT": "weather-project",
+    # Unset, the SDK asks git, and writes the revision of the directory it runs in on every span.
+    "LANGSMITH_REVISION_ID": "weather-1",
     "OTEL_EXPORTER_OTLP_ENDPOINT": os.environ["OTLP_ENDPOINT"],
 }
 
