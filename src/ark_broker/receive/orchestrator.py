@@ -76,7 +76,7 @@ def fields_of(value: Mapping[str, Any], kind: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "type": _TYPES[kind],
         "sessionId": session,
-        "query": session,
+        "query": session if isinstance(session, str) else None,
         "time": value.get("timestamp") or told.get("timestamp"),
         "traceId": told.get("operation_id"),
         "agent": _first(told, _AGENT),
