@@ -22,13 +22,16 @@ def upgrade() -> None:
     op.create_index("links_seen", "links", ["last_seen"])
     op.create_table(
         "waiting",
-        sa.Column("key", sa.Text, primary_key=True),
+        sa.Column("key", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), primary_key=True),
         sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
     )
     op.create_index("waiting_seq", "waiting", ["seq"])
+    where = sa.text("tool_call_id IS NOT NULL")
+    op.create_index("events_call", "events", ["tool_call_id", "seq"], postgresql_where=where, sqlite_where=where)
 
 
 def downgrade() -> None:
+    op.drop_index("events_call", "events")
     op.drop_table("waiting")
     op.drop_index("links_seen", "links")
     for name in ("trace_id", "rule"):

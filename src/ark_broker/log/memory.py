@@ -13,8 +13,9 @@ import msgspec
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ark_broker.log.tables import GONE, contents, links, queries, sessions
+from ark_broker.log.tables import GONE, contents, events, links, queries, sessions, waiting
 from ark_broker.sessions.correlate import Link
+from ark_broker.sessions.keys import call_key, call_of_key
 from ark_broker.sessions.summary import QuerySummary, SessionSummary
 
 _QUERY: Final = msgspec.json.Decoder(QuerySummary)
@@ -50,12 +51,15 @@ class Memory:
         self.queries: dict[str, dict[str, QuerySummary]] = {}
         #: Links as they were written last, and when (ns).
         self._written: dict[str, tuple[Link, int]] = {}
+        #: Whether events wait under a tool call's id; None: not looked yet.
+        self.calls_wait: bool | None = None
         #: Keys of pieces that are stored already (`log.contents`).
         self.contents: set[bytes] = set()
 
     def forget(self) -> None:
         """Drop everything: another process committed, or a transaction failed half-way."""
         self.at = -1
+        self.calls_wait = None
         for kept in (self.links, self.sessions, self.gone, self.queries, self.contents, self._written):
             kept.clear()
 
@@ -74,6 +78,19 @@ class Memory:
             columns = (links.c.key, links.c.session_id, links.c.query, links.c.trace_id, links.c.rule)
             for key, *values in await connection.execute(select(*columns).where(links.c.key.in_(page))):
                 self.links[key] = Link(*values)
+
+    async def load_calls(self, connection: AsyncConnection, keys: Iterable[str]) -> None:
+        """Of these keys of tool calls, make `links` hold what the log itself knows: the latest event with that id."""
+        for key in keys:
+            if key not in self.links and (found := await link_of_call(connection, key)) is not None:
+                self.links[key] = found
+
+    async def somebody_waits_for_calls(self, connection: AsyncConnection) -> bool:
+        """True where events wait under a tool call's id: usually nobody does, and nobody has to be looked for."""
+        if self.calls_wait is None:
+            found = select(waiting.c.seq).where(waiting.c.key >= call_key(""), waiting.c.key < "call;").limit(1)
+            self.calls_wait = (await connection.execute(found)).scalar_one_or_none() is not None
+        return self.calls_wait
 
     def is_link_news(self, key: str, link: Link, now: int) -> bool:
         """True where the link has to be written: it changed, or its row says for too long that it was not used."""
@@ -130,6 +147,21 @@ class Memory:
         """The session is no more: deleted, or moved into another."""
         self.sessions.pop(session_id, None)
         self.queries.pop(session_id, None)
+
+
+async def link_of_call(connection: AsyncConnection, key: str) -> Link | None:
+    """Where the latest event with that tool call id belongs, for a key of one; None where no such event is placed."""
+    known = (
+        select(events.c.session_id, events.c.query, events.c.trace_id, events.c.correlated_by)
+        .where(events.c.tool_call_id == call_of_key(key), events.c.session_id.is_not(None))
+        .order_by(events.c.seq.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(known)).one_or_none()
+    if row is None:
+        return None
+    trace_id = None if row.trace_id is None else row.trace_id.hex()
+    return Link(row.session_id, row.query, trace_id, row.correlated_by)
 
 
 def _pages(keys: Iterable[_Key]) -> Iterator[list[_Key]]:

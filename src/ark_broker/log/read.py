@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ark_broker.log.contents import fetch_events
 from ark_broker.log.database import Database
-from ark_broker.log.memory import decode_query, decode_session
+from ark_broker.log.memory import decode_query, decode_session, link_of_call
 from ark_broker.log.packs import packed_between, unpack
 from ark_broker.log.tables import GONE, events, links, log_head, packs, queries, sessions
 from ark_broker.model import Event
 from ark_broker.model.vocabulary import TOMBSTONES
 from ark_broker.sessions.correlate import Link
-from ark_broker.sessions.keys import query_key
+from ark_broker.sessions.keys import is_call, query_key
 from ark_broker.sessions.summary import AGENT_MARK, QuerySummary, SessionSummary
 
 #: Rows looked at for one filtered page. A rarer match is found on a later page: the cursor moves on.
@@ -355,11 +355,15 @@ class Reader:
             return [(decode_query(row.state), row.seq) for row in await connection.execute(statement)]
 
     async def links(self, keys: Sequence[str]) -> dict[str, Link]:
-        """Links by key, of those that exist: one look-up in the index."""
+        """Links by key, of those that exist: one look-up in the index. A tool call's may be in the log itself."""
         columns = (links.c.key, links.c.session_id, links.c.query, links.c.trace_id, links.c.rule)
         async with self._database.reader.connect() as connection:
             rows = await connection.execute(select(*columns).where(links.c.key.in_(keys)))
-            return {key: Link(*values) for key, *values in rows}
+            found = {key: Link(*values) for key, *values in rows}
+            for key in keys:
+                if key not in found and is_call(key) and (link := await link_of_call(connection, key)) is not None:
+                    found[key] = link
+        return found
 
     async def links_of(self, session_id: str, after: str, limit: int) -> dict[str, Link]:
         """Links to the session by key, in the order of the keys, from `after` on."""

@@ -90,6 +90,14 @@ Index("events_id", events.c.id, unique=True)
 Index("events_session", events.c.session_id, events.c.session_seq)
 Index("events_query", events.c.query, events.c.query_seq)
 Index("events_trace", events.c.trace_id, events.c.seq)
+# Who comes with nothing but a tool call's id finds its session here.
+Index(
+    "events_call",
+    events.c.tool_call_id,
+    events.c.seq,
+    postgresql_where=events.c.tool_call_id.is_not(None),
+    sqlite_where=events.c.tool_call_id.is_not(None),
+)
 # Adopted rows only: what a replica that catches up must deliver again, at the new position.
 for _name, _column in (("session", events.c.session_seq), ("query", events.c.query_seq)):
     Index(
@@ -165,7 +173,8 @@ Index(
 waiting: Final = Table(
     "waiting",
     metadata,
-    Column("key", Text, primary_key=True),
+    # Compared byte by byte, so that all keys of a kind are one range.
+    Column("key", Text().with_variant(Text(collation="C"), "postgresql"), primary_key=True),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
 )
 Index("waiting_seq", waiting.c.seq)

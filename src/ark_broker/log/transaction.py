@@ -18,7 +18,7 @@ from ark_broker.log.tables import GONE, contents, events, links, log_head, queri
 from ark_broker.model import Event, event_id
 from ark_broker.model.vocabulary import EXPLICIT, is_provisional
 from ark_broker.sessions.correlate import Correlator
-from ark_broker.sessions.keys import BY_CONVERSATION, Group, group, keys_of
+from ark_broker.sessions.keys import BY_CONVERSATION, Group, group, is_call, keys_of
 from ark_broker.sessions.summary import QuerySummary, fold, settle
 
 
@@ -86,8 +86,10 @@ class Transaction:
 
     async def load_links(self, groups: Sequence[Group]) -> None:
         """Have the links of the groups' keys in memory, and know which of their sessions are but guesses."""
-        keys = keys_of(groups)
+        keys = keys_of(groups, calls_wait=await self.memory.somebody_waits_for_calls(self.connection))
         await self.memory.load_links(self.connection, keys)
+        bare = [key for found in groups if found.session_id is None for key in found.keys if is_call(key)]
+        await self.memory.load_calls(self.connection, bare)
         found = (self.memory.links.get(key) for key in keys)
         doubtful = {
             link.session_id
@@ -108,6 +110,7 @@ class Transaction:
             for event in found.events
         ]
         if rows:
+            self.memory.calls_wait = self.memory.calls_wait or any(is_call(key) for key, _ in rows)
             await self.dialect.insert(self.connection, waiting, rows)
 
     async def _known(self, batch: Mapping[bytes, Event]) -> set[bytes]:

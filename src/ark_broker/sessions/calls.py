@@ -59,20 +59,22 @@ class ToolReport(msgspec.Struct, array_like=True, gc=False, frozen=True):
 def tool_report(event: Event) -> ToolReport:
     """The report that an event of one of `TOOL_TYPES` is."""
     is_span = event.kind == "span"
-    trace = event.trace_id or ""
+    # These are kept by the hundred: four bytes of the trace's id and the span's tell one query's spans apart.
+    trace = (event.trace_id or "")[-8:]
     span = event.span_id if is_span else event.span_id or event.parent_span_id
+    parent = event.parent_span_id if is_span else None
     return ToolReport(
-        time=event.time,
-        end=event.end,
-        id=event.id.hex(),
-        is_begin=event.type == TOOL_CALL,
-        is_span=is_span and span is not None,
-        failed=event.type == TOOL_FAILED,
-        span=None if span is None else f"{trace[-8:]}{span}",
-        parent=f"{trace[-8:]}{event.parent_span_id}" if is_span and event.parent_span_id is not None else None,
-        tool=event.tool,
-        call_id=event.tool_call_id,
-        mcp_session=event.mcp_session_id,
+        event.time,
+        event.end,
+        event.id.hex(),
+        event.type == TOOL_CALL,
+        is_span and span is not None,
+        event.type == TOOL_FAILED,
+        None if span is None else trace + span,
+        None if parent is None else trace + parent,
+        event.tool,
+        event.tool_call_id,
+        event.mcp_session_id,
     )
 
 
@@ -110,6 +112,8 @@ class ToolCall:
 def tool_calls(reports: Iterable[ToolReport]) -> list[ToolCall]:
     """The calls that the reports are of, by the time of their earliest report."""
     ordered = sorted(reports, key=lambda report: report.order)
+    if _are_plain(ordered):
+        return [ToolCall([report]) for report in ordered]
     buckets = _Buckets()
     for call in _by_span([report for report in ordered if report.is_span]):
         buckets.put_spans(call)
@@ -121,6 +125,17 @@ def tool_calls(reports: Iterable[ToolReport]) -> list[ToolCall]:
         (call for bucket in buckets.all() for call in bucket.calls()), key=lambda call: call.reports[0].order
     )
     return _with_servers(calls)
+
+
+def _are_plain(reports: Sequence[ToolReport]) -> bool:
+    """True where every report is of another call, as most are: spans with ids of their own, none below another."""
+    spans = {report.span for report in reports if report.is_span}
+    calls = {report.call_id for report in reports}
+    return (
+        len(spans) == len(calls) == len(reports)
+        and None not in calls
+        and spans.isdisjoint(report.parent for report in reports)
+    )
 
 
 def _with_servers(calls: list[ToolCall]) -> list[ToolCall]:

@@ -27,6 +27,7 @@ from ark_broker.sessions.keys import (
     BY_CONVERSATION,
     BY_TRACE_ROOT,
     Group,
+    is_call,
     is_sticky,
     names_query,
     rule_of,
@@ -96,9 +97,14 @@ class Correlator:
     adoptions: list[Adoption] = field(default_factory=list)
     #: Keys that nobody had before this batch: no stored event can be waiting under them.
     _fresh: set[str] = field(default_factory=set)
+    #: Tool calls whose id is all that an event of the batch has to be placed by.
+    _calls_asked_for: set[str] = field(default_factory=set)
 
     def place(self, groups: Sequence[Group]) -> None:
         """Set `session_id`, `query` and `correlated_by` of each event, as far as they can be known."""
+        self._calls_asked_for = {
+            key for group in groups if group.session_id is None for key in group.keys if is_call(key)
+        }
         unnamed = []
         for group in groups:
             if group.session_id is not None:
@@ -163,9 +169,12 @@ class Correlator:
         if query is None and session_id is not None:
             query = self._linked_query(group, session_id)
         for key in group.all_keys:
-            if session_id is None and key not in group.keys:
+            if session_id is None and key in group.more_keys:
                 continue
             link = self.links.get(key)
+            if link is None and session_id is not None and is_call(key) and key not in self._calls_asked_for:
+                # Whoever comes with nothing but the call's id finds it in the log; a link is for those who wait.
+                continue
             named = query if names_query(key) else None
             self.touched.add(key)
             if link is None:

@@ -38,17 +38,18 @@ _RULES: Final = {
 }
 #: Keys under which the first session that is named stays: the others may be used again, by somebody else.
 _STICKY: Final = frozenset({"trace", "uid", "task"})
-#: Keys that belong to a session, not to one of its queries.
-_OF_SESSION: Final = frozenset({"conversation"})
+#: Beginning of the keys that belong to a session, not to one of its queries.
+_OF_SESSION: Final = "conversation:"
 #: Keys whose unassigned events are found by a row of their own; those of the others have an index.
 _LISTED: Final = frozenset({"uid", "task", "mcp", "call"})
 
 _QUERY_PREFIX: Final = "query:"
+_CALL_PREFIX: Final = "call:"
 
 
 def kind_of(key: str) -> str:
     """`trace`, `uid`, `query`, `task`, `mcp`, `conversation` or `call`."""
-    return key.partition(":")[0]
+    return key[: key.index(":")]
 
 
 def rule_of(key: str) -> str:
@@ -63,7 +64,7 @@ def is_sticky(key: str) -> bool:
 
 def names_query(key: str) -> bool:
     """True where events under the key belong to one query."""
-    return kind_of(key) not in _OF_SESSION
+    return not key.startswith(_OF_SESSION)
 
 
 def trace_key(trace_id: str) -> str:
@@ -103,12 +104,22 @@ def conversation_key(conversation_id: str) -> str:
 
 def call_key(tool_call_id: str) -> str:
     """Key of a tool call."""
-    return f"call:{tool_call_id}"
+    return _CALL_PREFIX + tool_call_id
+
+
+def is_call(key: str) -> bool:
+    """True for a key made by `call_key`."""
+    return key.startswith(_CALL_PREFIX)
+
+
+def call_of_key(key: str) -> str | None:
+    """The tool call's id, for a key made by `call_key`."""
+    return key[len(_CALL_PREFIX) :] if key.startswith(_CALL_PREFIX) else None
 
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """Events of one batch that have the same keys: placed alike, and thought about once."""
+    """Events of one batch that are placed alike, and thought about once."""
 
     session_id: str | None
     trace_id: str | None
@@ -117,9 +128,14 @@ class Group:
     conversation_id: str | None
     #: Keys that may place the events, most trusted first.
     keys: tuple[str, ...]
-    #: Keys that belong where the events belong: all of them.
-    all_keys: tuple[str, ...]
     events: list[Event] = field(default_factory=list)
+    #: Further keys that belong where the events belong, and place none of them.
+    more_keys: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def all_keys(self) -> Iterable[str]:
+        """Keys that belong where the events belong."""
+        return (*self.keys, *self.more_keys) if self.more_keys else self.keys
 
     @property
     def rule(self) -> str:
@@ -138,25 +154,35 @@ class Group:
 
 
 def group(events: Iterable[Event]) -> list[Group]:
-    """Events by their keys, in order of first appearance."""
+    """Events by the keys that place them, in order of first appearance.
+
+    Where the session is named, a conversation places nobody; where there is a trace, a tool call does not. So the many
+    ids of calls within one trace make no group each.
+    """
     found: dict[tuple[str | None, ...], Group] = {}
     for event in events:
+        session_id, trace_id = event.session_id, event.trace_id
+        conversation_id, call_id = event.conversation_id, event.tool_call_id
         signature = (
-            event.session_id,
-            event.trace_id,
+            session_id,
+            trace_id,
             event.query,
             event.query_uid,
             event.task_id,
             event.mcp_session_id,
             event.mcp_server if event.mcp_session_id is not None else None,
-            event.conversation_id,
-            event.tool_call_id,
+            conversation_id if session_id is None else None,
+            call_id if trace_id is None else None,
             event.correlated_by,
         )
         known = found.get(signature)
         if known is None:
             known = found[signature] = _group_of(event)
         known.events.append(event)
+        if call_id is not None and trace_id is not None:
+            known.more_keys[call_key(call_id)] = None
+        if conversation_id is not None and session_id is not None:
+            known.more_keys[conversation_key(conversation_id)] = None
     return list(found.values())
 
 
@@ -174,21 +200,20 @@ def _group_of(event: Event) -> Group:
         keys.append(task_key(event.task_id))
     if event.mcp_session_id is not None:
         keys += mcp_keys(event.mcp_session_id, event.mcp_server)
-    if event.conversation_id is not None:
+    if event.conversation_id is not None and event.session_id is None:
         keys.append(conversation_key(event.conversation_id))
-    every = keys
-    if event.tool_call_id is not None:
-        every = [*keys, call_key(event.tool_call_id)]
-    return Group(
-        session_id=event.session_id,
-        trace_id=event.trace_id,
-        query=query,
-        conversation_id=event.conversation_id,
-        keys=tuple(keys if event.trace_id is not None else every),
-        all_keys=tuple(every),
-    )
+    if event.tool_call_id is not None and event.trace_id is None:
+        keys.append(call_key(event.tool_call_id))
+    return Group(event.session_id, event.trace_id, query, event.conversation_id, tuple(keys))
 
 
-def keys_of(groups: Iterable[Group]) -> set[str]:
-    """Every key whose link is needed to place these events."""
-    return {key for found in groups for key in found.all_keys}
+def keys_of(groups: Iterable[Group], *, calls_wait: bool = True) -> set[str]:
+    """Every key whose link is needed to place these events, and those that may wait for them.
+
+    With `calls_wait` false nobody waits under a tool call's id, which are many: only those that place an event count.
+    """
+    found: set[str] = set()
+    for each in groups:
+        found.update(each.keys)
+        found.update(key for key in each.more_keys if calls_wait or not is_call(key))
+    return found

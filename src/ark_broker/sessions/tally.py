@@ -58,7 +58,7 @@ _MOST: Final = 1e9
 MAX_REPORTS: Final = 256
 
 
-class Usage(msgspec.Struct, omit_defaults=True, gc=False, frozen=True):
+class Usage(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, frozen=True):
     """What is shown of a tally. Costs in billionths of a dollar."""
 
     tool_calls: int = 0
@@ -76,10 +76,15 @@ class Usage(msgspec.Struct, omit_defaults=True, gc=False, frozen=True):
     def plus(self, other: Usage, sign: int = 1) -> Usage:
         """The sum (`sign` -1: the difference), figure by figure."""
         return Usage(
-            *(
-                mine + sign * theirs
-                for mine, theirs in zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
-            )
+            self.tool_calls + sign * other.tool_calls,
+            self.model_calls + sign * other.model_calls,
+            self.retries + sign * other.retries,
+            self.input + sign * other.input,
+            self.output + sign * other.output,
+            self.cached + sign * other.cached,
+            self.reasoning + sign * other.reasoning,
+            self.cost + sign * other.cost,
+            self.estimated + sign * other.estimated,
         )
 
 
