@@ -131,6 +131,7 @@ def test_calls_that_failed_and_were_made_again_are_retries() -> None:
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_beyond_what_is_remembered_every_call_still_counts(monkeypatch: pytest.MonkeyPatch, shuffled: bool) -> None:
     monkeypatch.setattr(tally, "MAX_REPORTS", 8)
+    monkeypatch.setattr(tally, "_KEPT", 4)
     session, queries = SessionSummary(id="s"), dict[str, QuerySummary]()
     for number in range(100):
         fold(session, queries, told(("t", number), start=10 * number, **in_trace(1000 + number, 1)))

@@ -307,8 +307,8 @@ def stored(state: State) -> State:
     """As the writer reads it back after a restart."""
     session, queries = state
     return (
-        msgspec.json.decode(session.encode(), type=SessionSummary),
-        {name: msgspec.json.decode(query.encode(), type=QuerySummary) for name, query in queries.items()},
+        msgspec.msgpack.decode(session.encode(), type=SessionSummary),
+        {name: msgspec.msgpack.decode(query.encode(), type=QuerySummary) for name, query in queries.items()},
     )
 
 

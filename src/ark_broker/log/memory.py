@@ -18,8 +18,8 @@ from ark_broker.sessions.correlate import Link
 from ark_broker.sessions.keys import call_key, call_of_key
 from ark_broker.sessions.summary import QuerySummary, SessionSummary
 
-_QUERY: Final = msgspec.json.Decoder(QuerySummary)
-_SESSION: Final = msgspec.json.Decoder(SessionSummary)
+_QUERY: Final = msgspec.msgpack.Decoder(QuerySummary)
+_SESSION: Final = msgspec.msgpack.Decoder(SessionSummary)
 #: Bind parameters in one IN list.
 _PAGE: Final = 500
 #: How exact `links.last_seen` is. A row that every commit rewrites would be all dead versions soon.

@@ -4,14 +4,15 @@ One tool call may be reported by the agent's span (`execute_tool`), by the MCP c
 events besides. They are one call where
 
 * a span lies directly below another one of the same tool, or is reported under several names;
-* they have the same tool call id. Spans that lie side by side under one parent, one after the other, are several calls
-  all the same, and so are several beginnings that events report: some models give the same id again and again;
+* they have the same tool call id, and not two tools. Spans that lie side by side under one parent, one after the other,
+  are several calls all the same, and so are several beginnings that events report: some models give the same id again
+  and again;
 * an event lies in the call's span;
 * a server that was told no trace reports the tool in the same MCP session, first come, first served.
 
 Beginnings and ends that have nothing but the tool's name are paired first come, first served.
 
-Of model calls the leaves count: a framework's call that contains a provider's call repeats what that one used.
+Of model calls the leaves count: a framework's call directly above a provider's call repeats what that one used.
 
 Everything is sorted by time before it is looked at, so nothing depends on the order of arrival.
 """
@@ -50,11 +51,6 @@ class ToolReport(msgspec.Struct, array_like=True, gc=False, frozen=True):
     call_id: str | None
     mcp_session: str | None = None
 
-    @property
-    def order(self) -> tuple[int, bool, str]:
-        """Sort key; a beginning stands before an end of the same time."""
-        return (self.time, not self.is_begin, self.id)
-
 
 def tool_report(event: Event) -> ToolReport:
     """The report that an event of one of `TOOL_TYPES` is."""
@@ -80,24 +76,27 @@ def tool_report(event: Event) -> ToolReport:
 
 @dataclass(slots=True, eq=False)
 class ToolCall:
-    """Every report of one call, in the order of their times."""
+    """Every report of one call. `tool_calls` gives them in the order of their times."""
 
     reports: list[ToolReport]
+    #: The earliest report; the latest end.
+    first: ToolReport
+    ended: int
 
-    @property
-    def began(self) -> int:
-        """Time of the earliest report."""
-        return min(report.time for report in self.reports)
-
-    @property
-    def ended(self) -> int:
-        """Time of the latest end."""
-        return max(report.end for report in self.reports)
+    @classmethod
+    def of(cls, report: ToolReport) -> ToolCall:
+        """The call of which this is the only report so far."""
+        return cls([report], report, report.end)
 
     @property
     def call_id(self) -> str | None:
         """The id that one of the reports names."""
         return next((report.call_id for report in self.reports if report.call_id is not None), None)
+
+    @property
+    def tool(self) -> str | None:
+        """The tool that one of the reports names."""
+        return next((report.tool for report in self.reports if report.tool is not None), None)
 
     @property
     def has_begin(self) -> bool:
@@ -106,14 +105,17 @@ class ToolCall:
 
     def add(self, other: ToolCall) -> None:
         """The other one is the same call."""
-        self.reports = sorted([*self.reports, *other.reports], key=lambda report: report.order)
+        self.reports += other.reports
+        self.ended = max(self.ended, other.ended)
+        if _order(other.first) < _order(self.first):
+            self.first = other.first
 
 
 def tool_calls(reports: Iterable[ToolReport]) -> list[ToolCall]:
-    """The calls that the reports are of, by the time of their earliest report."""
-    ordered = sorted(reports, key=lambda report: report.order)
+    """The calls that the reports are of, by the time of their earliest report. Takes time as sorting them does."""
+    ordered = sorted(reports, key=_order)
     if _are_plain(ordered):
-        return [ToolCall([report]) for report in ordered]
+        return [ToolCall.of(report) for report in ordered]
     buckets = _Buckets()
     for call in _by_span([report for report in ordered if report.is_span]):
         buckets.put_spans(call)
@@ -121,10 +123,19 @@ def tool_calls(reports: Iterable[ToolReport]) -> list[ToolCall]:
     for report in ordered:
         if not report.is_span:
             buckets.put_event(report)
-    calls = sorted(
-        (call for bucket in buckets.all() for call in bucket.calls()), key=lambda call: call.reports[0].order
-    )
-    return _with_servers(calls)
+    calls = _with_servers(_by_time(call for bucket in buckets.all() for call in bucket.calls()))
+    for call in calls:
+        if len(call.reports) > 1:
+            call.reports.sort(key=_order)
+    return calls
+
+
+def _order(report: ToolReport) -> tuple[int, bool, str]:
+    return (report.time, not report.is_begin, report.id)
+
+
+def _by_time(calls: Iterable[ToolCall]) -> list[ToolCall]:
+    return sorted(calls, key=lambda call: _order(call.first))
 
 
 def _are_plain(reports: Sequence[ToolReport]) -> bool:
@@ -150,16 +161,16 @@ def _with_servers(calls: list[ToolCall]) -> list[ToolCall]:
                 waiting.setdefault(key, deque()).append(call)
     joined = []
     for call in calls:
-        found = waiting.get((call.reports[0].mcp_session, call.reports[0].tool)) if id(call) in alone else None
+        found = waiting.get((call.first.mcp_session, call.first.tool)) if id(call) in alone else None
         if found:
             found.popleft().add(call)
         else:
             joined.append(call)
-    return sorted(joined, key=lambda call: call.reports[0].order)
+    return _by_time(joined)
 
 
 def _is_servers_own(call: ToolCall) -> bool:
-    first = call.reports[0]
+    first = call.first
     return (
         first.is_span
         and first.mcp_session is not None
@@ -174,41 +185,44 @@ def _by_span(reports: Sequence[ToolReport]) -> list[ToolCall]:
     of_span: dict[str, ToolCall] = {}
     for report in reports:
         known = of_span.get(report.span or "")
-        if known is not None and _agree(known.reports[0], report):
-            known.reports.append(report)
+        call = ToolCall.of(report)
+        if known is not None and _agree(known.first, report):
+            known.add(call)
             continue
-        call = ToolCall([report])
         calls.append(call)
         of_span.setdefault(report.span or "", call)
     above: dict[int, ToolCall] = {}
     for call in calls:
-        parent = of_span.get(call.reports[0].parent or "")
-        if parent is not None and parent is not call and _same_tool(parent.reports[0], call.reports[0]):
+        parent = of_span.get(call.first.parent or "")
+        if parent is not None and parent is not call and _same_tool(parent.first, call.first):
             above[id(call)] = parent
-    tops: dict[int, list[ToolCall]] = {}
-    for call in calls:
-        tops.setdefault(id(_top(call, above)), []).append(call)
+    return _merged(calls, above) if above else calls
+
+
+def _merged(calls: Sequence[ToolCall], above: dict[int, ToolCall]) -> list[ToolCall]:
+    """The calls, each with those that lie below it; `above` has the call directly above one."""
+    tops: dict[int, ToolCall] = {}
     merged = []
-    for members in tops.values():
-        whole = ToolCall([])
-        for member in members:
-            whole.reports += member.reports
-        whole.reports.sort(key=lambda report: report.order)
-        merged.append(whole)
+    for call in calls:
+        top, path = call, []
+        walked = set()
+        while id(top) not in tops and id(top) in above and id(top) not in walked:
+            walked.add(id(top))
+            path.append(top)
+            top = above[id(top)]
+        # In a circle, which only a mistake makes, whoever was come to first stands at the top.
+        top = tops.get(id(top), top)
+        tops.setdefault(id(top), top)
+        for below in path:
+            tops[id(below)] = top
+    for call in calls:
+        top = tops[id(call)]
+        if top is call:
+            merged.append(call)
+    for call in calls:
+        if tops[id(call)] is not call:
+            tops[id(call)].add(call)
     return merged
-
-
-def _top(call: ToolCall, above: dict[int, ToolCall]) -> ToolCall:
-    """The outermost span of the chain; in a circle, which only a mistake makes, the same one for all of it."""
-    seen = [call]
-    while (parent := above.get(id(call))) is not None:
-        if any(parent is other for other in seen):
-            return min(seen, key=lambda other: other.reports[0].order)
-        seen.append(parent)
-        call = parent
-        if len(seen) > 16:
-            return call
-    return call
 
 
 def _agree(one: ToolReport, other: ToolReport) -> bool:
@@ -226,29 +240,35 @@ class _Bucket:
     spans: list[ToolCall] = field(default_factory=list)
     begins: list[ToolReport] = field(default_factory=list)
     ends: list[ToolCall] = field(default_factory=list)
+    #: True where nothing but the tool's name holds the reports together: an end alone is a call then.
+    is_loose: bool = False
 
     def calls(self) -> list[ToolCall]:
         """One call for the first of each sort, one for the second of each, …; ends that are left are the last's."""
-        columns = [*_side_by_side(self.spans), [ToolCall([report]) for report in self.begins]]
-        calls = []
+        columns = [*_side_by_side(self.spans), [ToolCall.of(report) for report in self.begins]]
+        calls: list[ToolCall] = []
         for row in zip_longest(*columns):
             parts = [part for part in row if part is not None]
             for part in parts[1:]:
                 parts[0].add(part)
             calls.append(parts[0])
-        if not calls and self.ends:
-            calls = [self.ends.pop(0)]
+        paired = len(calls)
         for index, end in enumerate(self.ends):
-            calls[min(index, len(calls) - 1)].reports += end.reports
+            if index < paired:
+                calls[index].add(end)
+            elif self.is_loose or not calls:
+                calls.append(end)
+            else:
+                calls[-1].add(end)
         return calls
 
 
 def _side_by_side(calls: Sequence[ToolCall]) -> list[list[ToolCall]]:
     """Calls under one id by the parent they lie under; those under one parent that overlap are one."""
     columns: dict[str | None, list[ToolCall]] = {}
-    for call in sorted(calls, key=lambda call: call.reports[0].order):
-        column = columns.setdefault(call.reports[0].parent, [])
-        if column and call.began < column[-1].ended:
+    for call in _by_time(calls):
+        column = columns.setdefault(call.first.parent, [])
+        if column and call.first.time < column[-1].ended:
             column[-1].add(call)
         else:
             column.append(call)
@@ -259,7 +279,8 @@ class _Buckets:
     def __init__(self) -> None:
         self._buckets: dict[str, _Bucket] = {}
         self._of_span: dict[str, str] = {}
-        self._unnamed: dict[str, ToolCall] = {}
+        #: Keys by tool call id, by tool: some models give one id to calls of several tools.
+        self._of_call: dict[str, dict[str | None, str]] = {}
 
     def all(self) -> Iterable[_Bucket]:
         return self._buckets.values()
@@ -267,8 +288,8 @@ class _Buckets:
     def put_spans(self, call: ToolCall) -> None:
         """Spans that are one call, by its id; by the span where it has none."""
         call_id = call.call_id
-        key = f"span:{call.reports[0].span}" if call_id is None else f"call:{call_id}"
-        bucket = self._buckets.setdefault(key, _Bucket())
+        key = f"span:{call.first.span}" if call_id is None else self._key_of_call(call_id, call.tool)
+        bucket = self._bucket(key)
         if call_id is not None and not call.has_begin:
             bucket.ends.append(call)
         else:
@@ -280,36 +301,52 @@ class _Buckets:
         """Give a call that has no id the one that events in its span have, if they all have the same."""
         ids: dict[str, set[str]] = {}
         for report in reports:
-            key = self._of_span.get(report.span or "")
-            if not report.is_span and report.call_id is not None and key is not None and key.startswith("span:"):
-                ids.setdefault(key, set()).add(report.call_id)
+            if not report.is_span and report.call_id is not None:
+                key = self._of_span.get(report.span or "")
+                if key is not None and key.startswith("span:"):
+                    ids.setdefault(key, set()).add(report.call_id)
         for key, found in ids.items():
             if len(found) == 1:
-                self._rename(key, f"call:{next(iter(found))}")
-
-    def _rename(self, old: str, new: str) -> None:
-        bucket = self._buckets.setdefault(new, _Bucket())
-        bucket.spans += self._buckets.pop(old).spans
-        self._of_span.update({span: new for span, key in self._of_span.items() if key == old})
+                spans = self._buckets.pop(key).spans
+                renamed = self._key_of_call(next(iter(found)), spans[0].tool)
+                self._bucket(renamed).spans += spans
+                for call in spans:
+                    for report in call.reports:
+                        self._of_span[report.span or ""] = renamed
 
     def put_event(self, report: ToolReport) -> None:
         """A report that is no span: by its call's id, else by the span it lies in, else by the tool's name."""
-        bucket = self._buckets.setdefault(self._key(report), _Bucket())
+        bucket = self._bucket(self._key(report))
         if report.is_begin:
             bucket.begins.append(report)
         else:
-            bucket.ends.append(ToolCall([report]))
+            bucket.ends.append(ToolCall.of(report))
+
+    def _bucket(self, key: str) -> _Bucket:
+        found = self._buckets.get(key)
+        if found is None:
+            found = self._buckets[key] = _Bucket(is_loose=key.startswith("tool:"))
+        return found
 
     def _key(self, report: ToolReport) -> str:
         by_span = self._of_span.get(report.span or "", f"span:{report.span}") if report.span is not None else None
-        if report.call_id is not None:
-            by_id = f"call:{report.call_id}"
-            # An end may name its call where the beginning did not.
-            if by_id in self._buckets or report.is_begin or by_span not in self._buckets:
-                return by_id
+        # An end may name its call where the beginning did not.
+        call_id = report.call_id
+        if call_id is not None and (call_id in self._of_call or report.is_begin or by_span not in self._buckets):
+            return self._key_of_call(call_id, report.tool)
         if by_span is not None:
             return by_span
         return f"tool:{report.tool or ''}"
+
+    def _key_of_call(self, call_id: str, tool: str | None) -> str:
+        keys = self._of_call.setdefault(call_id, {})
+        if tool in keys:
+            return keys[tool]
+        if keys and (tool is None or None in keys):
+            # One of the two does not say the tool: they are the same.
+            return keys[None] if None in keys else next(iter(keys.values()))
+        keys[tool] = f"call:{len(keys)}:{call_id}"
+        return keys[tool]
 
 
 class ModelReport(msgspec.Struct, array_like=True, gc=False, frozen=True):
@@ -331,7 +368,8 @@ class ModelReport(msgspec.Struct, array_like=True, gc=False, frozen=True):
     priced: int | None
 
 
-def leaves(reports: Sequence[ModelReport]) -> list[ModelReport]:
-    """Calls below which no other call is reported."""
+def leaves(reports: Sequence[ModelReport], covered: Iterable[str] = ()) -> list[ModelReport]:
+    """Calls directly below which no other call is reported; `covered` are spans of which it is known already."""
     containing = {report.parent for report in reports if report.parent is not None and report.parent != report.span}
+    containing.update(covered)
     return [report for report in reports if report.span is None or report.span not in containing]

@@ -16,7 +16,7 @@ MAX_NAMES: Final = 100
 #: A time in nanoseconds and the value that was seen then.
 Dated = tuple[int, str]
 
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 class Footprint(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -59,7 +59,7 @@ class Footprint(msgspec.Struct, kw_only=True, omit_defaults=True):
             self.chunks += 1
 
     def encode(self) -> bytes:
-        """The whole summary as JSON, for its table."""
+        """The whole summary as MessagePack, for its table."""
         return _ENCODER.encode(self)
 
     @property

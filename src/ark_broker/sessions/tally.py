@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -12,6 +13,7 @@ from ark_broker.model.vocabulary import (
     AGENT_FAILED,
     AGENT_STARTED,
     LLM_CHUNK,
+    LLM_MESSAGE,
     LLM_USAGE,
     QUERY_CANCELED,
     QUERY_COMPLETED,
@@ -53,9 +55,12 @@ _TOTALS: Final = frozenset(
 _NANO: Final = 1_000_000_000
 #: Dollars. Who reports more for one event, or less than nothing, reports nonsense.
 _MOST: Final = 1e9
-#: Reports of each sort that are kept, to know a further report of the same call by. The older half of them is settled
-#: then: a report that comes later than so many others counts as a call of its own.
-MAX_REPORTS: Final = 256
+#: Reports of each sort that are kept, to know a further report of the same call by. Where there are more, the older
+#: ones are settled: a report that comes later than so many others counts as a call of its own.
+MAX_REPORTS: Final = 96
+_KEPT: Final = MAX_REPORTS // 2
+#: Reports of one call that are kept, at most.
+_MOST_OF_ONE: Final = 8
 
 
 class Usage(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, frozen=True):
@@ -101,6 +106,8 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
 
     tools: list[ToolReport] = msgspec.field(default_factory=list)
     models: list[ModelReport] = msgspec.field(default_factory=list)
+    #: Spans above model calls that are not among the reports any more: they are no leaves.
+    covered: list[str] = msgspec.field(default_factory=list)
     #: Of calls that are not among the reports any more.
     settled: Usage = NOTHING
     #: Of the calls that are; worked out anew after a further report.
@@ -135,7 +142,9 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
             self.other_cost += _nano_dollars(event) or 0
         elif kind in MODEL_TYPES and event.kind != "chunk":
             self._count_model_call(event)
-        elif event.input_tokens is not None or event.output_tokens is not None or event.cost is not None:
+        elif kind != LLM_MESSAGE and (
+            event.input_tokens is not None or event.output_tokens is not None or event.cost is not None
+        ):
             self._count_figures(event)
 
     def _count_model_call(self, event: Event) -> None:
@@ -176,29 +185,41 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
     def settle(self) -> Usage:
         """By how much what is shown has changed since this was asked last."""
         if self.stale:
-            self.tools.sort(key=lambda report: report.order)
-            self.models.sort(key=lambda report: (report.time, report.id))
-            self.recent = _usage(tool_calls(self.tools), self.models)
-            self._forget()
+            self.models.sort(key=_model_order)
+            calls = tool_calls(self.tools)
+            self.recent = _usage(calls, self.models, self.covered)
+            if len(self.tools) > MAX_REPORTS or len(self.models) > MAX_REPORTS:
+                self._forget(calls)
+            else:
+                self.tools.sort(key=_tool_order)
             self.stale = False
         shown = self.shown
         change = shown.plus(self.told, -1) if shown != self.told else NOTHING
         self.told = shown
         return change
 
-    def _forget(self) -> None:
-        """Where there are too many reports, keep the newer half, and of the calls in the older one only the sums."""
-        if len(self.tools) > MAX_REPORTS:
-            calls = tool_calls(self.tools)
-            old = calls[: len(calls) // 2]
-            self.settled = self.settled.plus(_usage(old, []))
-            self.tools = [report for call in calls[len(old) :] for report in call.reports]
-            self.recent = _usage(tool_calls(self.tools), self.models)
-        if len(self.models) > MAX_REPORTS:
-            half = len(self.models) // 2
-            self.settled = self.settled.plus(_usage([], self.models[:half]))
-            self.models = self.models[half:]
-            self.recent = _usage(tool_calls(self.tools), self.models)
+    def _forget(self, calls: list[ToolCall]) -> None:
+        """Keep the newest reports, and of the others only the sums."""
+        kept: list[ToolReport] = []
+        old = len(calls)
+        for call in reversed(calls):
+            # Of a call that is told again and again the first and the last reports say enough.
+            reports = call.reports if len(call.reports) <= _MOST_OF_ONE else call.reports[:4] + call.reports[-4:]
+            if len(kept) + len(reports) > _KEPT:
+                break
+            kept += reports
+            old -= 1
+        models, covered = self.models[-_KEPT:], self.covered
+        settled = self.models[: -len(models)] if len(self.models) > _KEPT else []
+        if settled:
+            counted = {report.id for report in leaves(self.models, covered)}
+            self.covered = [*covered, *(report.parent for report in settled if report.parent is not None)][-_KEPT:]
+            leaf_reports = [report for report in settled if report.id in counted]
+        else:
+            leaf_reports = []
+        self.settled = self.settled.plus(_usage(calls[:old], leaf_reports, ()))
+        self.tools, self.models = sorted(kept, key=_tool_order), models
+        self.recent = _usage(tool_calls(self.tools), self.models, self.covered)
 
     @property
     def shown(self) -> Usage:
@@ -208,7 +229,7 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
         many as chunks were counted. Cost: what was priced singly, else the total that was reported, else what the
         price table says.
         """
-        recent = _usage(tool_calls(self.tools), self.models) if self.stale else self.recent
+        recent = _usage(tool_calls(self.tools), self.models, self.covered) if self.stale else self.recent
         calls = self.settled.plus(recent)
         said = calls.cost - calls.estimated + self.other_cost
         if said or not self.total_cost:
@@ -224,8 +245,16 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
         )
 
 
-def _usage(tools: list[ToolCall], models: list[ModelReport]) -> Usage:
-    counted = leaves(models)
+def _tool_order(report: ToolReport) -> tuple[int, bool, str]:
+    return (report.time, not report.is_begin, report.id)
+
+
+def _model_order(report: ModelReport) -> tuple[int, str]:
+    return (report.time, report.id)
+
+
+def _usage(tools: list[ToolCall], models: list[ModelReport], covered: Iterable[str]) -> Usage:
+    counted = leaves(models, covered)
     given = produced = cached = reasoning = said = priced = 0
     for report in counted:
         given += report.input
@@ -257,7 +286,7 @@ def _retries(tools: list[ToolCall], models: list[ModelReport]) -> int:
             retries += call_id in seen
             seen.add(call_id)
     failed: set[str | None] = set()
-    for report in sorted(models, key=lambda report: (report.time, report.id)):
+    for report in sorted(models, key=_model_order):
         retries += report.parent in failed
         failed.discard(report.parent)
         if report.failed:
