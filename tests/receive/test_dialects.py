@@ -8,7 +8,6 @@ import orjson
 import pytest
 
 from ark_broker.model import Event
-from ark_broker.model.errors import BadInput
 from ark_broker.receive.context import parse_baggage, parse_traceparent
 from ark_broker.receive.conventions.describe import describe
 from ark_broker.receive.custom import decode_events
@@ -96,11 +95,22 @@ def test_a_run_of_an_orchestrator_is_one_query_that_waits_and_ends() -> None:
     assert (done["queries"]["s1"]["phase"], done["queries"]["s1"]["duration"]) == ("done", 5000)
 
 
-def test_what_does_not_fit_is_refused_by_its_name() -> None:
-    with pytest.raises(BadInput, match="traceId"):
-        decode(enveloped("workflow_started", operation_id="short"))
-    with pytest.raises(BadInput, match="sessionId"):
-        decode(enveloped("agent_started") | {"session_id": 5})
+def test_what_cannot_be_a_field_is_left_to_the_body_and_refuses_nobody() -> None:
+    """The words are another program's: one that does not trace sends zeros, one that counts ids sends numbers."""
+    odd = enveloped(
+        "question_added", operation_id="0" * 32, question_id=7, agent_name={"x": 1}, execution_time_ms="soon"
+    )
+    for event in decode(odd, odd | {"timestamp": 1.5}, enveloped("agent_started") | {"session_id": 5}):
+        assert (event.trace_id, event.agent, event.duration) == (None, None, None)
+    first, second, third = decode(odd, odd | {"timestamp": 1.5}, enveloped("agent_started") | {"session_id": 5})
+    assert (first.question_id, second.time, third.session_id) == ("7", 0, "5")
+
+
+def test_names_that_an_orchestrator_uses_are_anybodys() -> None:
+    (event,) = decode({"type": "workflow_started", "id": "1", "query": "mine", "tool": "t"})
+    assert (event.type, event.query, event.tool) == ("workflow_started", "mine", "t")
+    (beat,) = decode({"type": "heartbeat", "id": "1"})
+    assert beat.type == "heartbeat"
 
 
 def operation(reason: str, second: int = 0, **data: str) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from ark_broker.model.vocabulary import RESERVED
 from ark_broker.receive import conventions, operations, orchestrator
 from ark_broker.receive.context import NONE, context_of, parse_traceparent
 from ark_broker.receive.conventions.family import COUNTS, FIELDS, Told
-from ark_broker.receive.fields import MAX_NAME, as_text, camel
+from ark_broker.receive.conventions.parts import MAX_DEPTH, nests_too_deep
+from ark_broker.receive.fields import MAX_NAME, MAX_TOKENS, as_text, camel
 from ark_broker.receive.otlp.encoding import Decoded
 from ark_broker.receive.otlp.records import valid_span_id, valid_trace_id
 
@@ -46,7 +47,7 @@ def decode_events(body: bytes, content_type: str | None, headers: Mapping[str, s
     if context != NONE:
         for event in decoded.events:
             context.apply(event)
-    return Decoded([event for event in decoded.events if event.type != orchestrator.HEARTBEAT])
+    return decoded
 
 
 def _decode(body: bytes, content_type: str | None, headers: Mapping[str, str]) -> Decoded:
@@ -71,16 +72,22 @@ def _decode(body: bytes, content_type: str | None, headers: Mapping[str, str]) -
 
 def _parse(text: bytes) -> Any:
     try:
-        return orjson.loads(text)
+        value = orjson.loads(text)
     except (orjson.JSONDecodeError, RecursionError) as error:
         raise BadInput(f"not JSON: {str(error)[:200]}", "body") from None
+    # What is stored has to be written again, and readers have limits too. Few come near: counting brackets tells.
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and nests_too_deep(value):
+        raise BadInput(f"nested deeper than {MAX_DEPTH} levels", "body")
+    return value
 
 
 def _json(body: bytes) -> Decoded:
     value = _parse(body)
     if isinstance(value, list):
-        return Decoded(_each(value, _event))
-    return Decoded([_event(value)])
+        if len(value) > MAX_EVENTS:
+            raise _too_many()
+        return Decoded(_each([item for item in value if not orchestrator.is_heartbeat(item)], _event))
+    return Decoded([] if orchestrator.is_heartbeat(value) else [_event(value)])
 
 
 def _lines(body: bytes) -> Decoded:
@@ -91,7 +98,9 @@ def _lines(body: bytes) -> Decoded:
         if len(events) >= MAX_EVENTS:
             raise _too_many()
         try:
-            events.append(_event(_parse(line)))
+            value = _parse(line)
+            if not orchestrator.is_heartbeat(value):
+                events.append(_event(value))
         except BadInput as error:
             raise BadInput(str(error), f"line {number}") from None
     return Decoded(events)
@@ -135,13 +144,21 @@ def _event(value: object) -> Event:
 
 def _told(value: dict[str, Any], fields: dict[str, Any]) -> Event:
     """An event in another program's words. It has no id; where it says when it was, it is the same when sent again."""
-    if isinstance(fields.get("time"), str) and _ZONELESS.fullmatch(fields["time"]):
-        fields["time"] += "Z"
+    fields["time"] = _told_time(fields.get("time"))
     content = orjson.dumps(value)
-    identity = event_id("told", content) if "time" in fields else uuid.uuid4().bytes
+    identity = event_id("told", content) if fields["time"] else uuid.uuid4().bytes
     # What was found in its own words stands beside them, in the broker's: readers of the body know these.
     shown = {key: fields[key] for key in ("input", "output", "message") if key in fields}
     return _make(fields, identity, orjson.dumps(shown | value) if shown else content)
+
+
+def _told_time(value: object) -> int:
+    """The other program's time; 0 where it cannot be read. A time without a zone is UTC."""
+    zoneless = isinstance(value, str) and _ZONELESS.fullmatch(value)
+    try:
+        return _time(f"{value}Z" if zoneless else value)
+    except BadInput:
+        return 0
 
 
 def _cloud_event(value: object) -> Event:
@@ -277,6 +294,8 @@ def _count(value: Mapping[str, Any], field: str) -> int | None:
         return None
     if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= MAX_INT64:
         raise BadInput("must be a non-negative integer", camel(field))
+    if field in COUNTS and found > MAX_TOKENS:
+        raise BadInput(f"must be at most {MAX_TOKENS}", camel(field))
     return found
 
 

@@ -6,15 +6,20 @@ The original stays in the event's body, as it was sent.
 from __future__ import annotations
 
 import math
+import re
 from typing import Final
 
 import orjson
 
-from ark_broker.model import MAX_INT64
-
 #: Names and ids, in characters. Two of them in UTF-8 must fit one row of a PostgreSQL index.
 MAX_NAME: Final = 256
 MAX_TEXT: Final = 4_096
+#: Tokens of one call. Who reports more reports nonsense, and sums of it fit no database.
+MAX_TOKENS: Final = 10**12
+
+
+_MAX_MILLISECONDS: Final = 1e12
+_TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}").fullmatch
 
 
 def camel(name: str) -> str:
@@ -58,7 +63,7 @@ def as_count(value: object) -> int | None:
         value = int(value) if value.isascii() and value.isdigit() and len(value) <= 19 else None
     if isinstance(value, float) and math.isfinite(value):
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_INT64:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
         return None
     return value
 
@@ -73,3 +78,25 @@ def as_cost(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
+
+
+# -- of events in other programs' words: what cannot be a field is left to the body, for the event is theirs --------
+
+
+def name(value: object) -> str | None:
+    """A name or id; None for what is neither text nor a number, and for nothing."""
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        return None
+    return as_name(value)
+
+
+def trace(value: object) -> str | None:
+    """A trace id; None for what is none, such as the zeros of a program that does not trace."""
+    found = value.lower() if isinstance(value, str) else ""
+    return found if _TRACE_ID(found) else None
+
+
+def duration(value: object) -> float | None:
+    """Milliseconds, as a number or text; None for what cannot be a length of time."""
+    found = as_cost(value)
+    return found if found is not None and 0 <= found < _MAX_MILLISECONDS else None

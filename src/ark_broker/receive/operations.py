@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from ark_broker.model import vocabulary as v
+from ark_broker.receive.fields import duration, name
 
 _OUTCOMES: Final = ("Start", "Complete", "Canceled", "Error")
 #: Operation → type by outcome, in the order of `_OUTCOMES`.
@@ -22,7 +22,6 @@ _TYPES: Final = {
     "LLMCall": (v.LLM_STARTED, "llm.completed", "llm.canceled", "llm.failed"),
     "ToolCall": (v.TOOL_CALL, v.TOOL_RESULT, v.TOOL_FAILED, v.TOOL_FAILED),
 }
-_DURATIONS: Final = re.compile(r"\d{1,12}(?:\.\d{1,6})?")
 
 
 def is_operation(value: Mapping[str, Any]) -> bool:
@@ -33,27 +32,25 @@ def is_operation(value: Mapping[str, Any]) -> bool:
 def fields_of(value: Mapping[str, Any]) -> dict[str, Any]:
     """The event in the broker's own fields."""
     reason, data = value["reason"], value["data"]
-    duration = data.get("durationMs")
     found: dict[str, Any] = {
         "type": _type_of(reason),
         "phase": _phase_of(reason, data),
         "time": data.get("timestamp") or value.get("timestamp"),
-        "sessionId": data.get("sessionId"),
-        "query": data.get("queryName"),
-        "queryUid": data.get("queryId"),
-        "namespace": data.get("queryNamespace"),
-        "conversationId": data.get("conversationId"),
-        "agent": data.get("agent") or data.get("team") or data.get("teamName"),
-        "model": data.get("model"),
-        "tool": data.get("toolName") or data.get("tool"),
-        "toolCallId": data.get("toolId"),
+        "sessionId": name(data.get("sessionId")),
+        "query": name(data.get("queryName")),
+        "queryUid": name(data.get("queryId")),
+        "namespace": name(data.get("queryNamespace")),
+        "conversationId": name(data.get("conversationId")),
+        "agent": name(data.get("agent") or data.get("team") or data.get("teamName")),
+        "model": name(data.get("model")),
+        "tool": name(data.get("toolName") or data.get("tool")),
+        "toolCallId": name(data.get("toolId")),
+        "durationMs": duration(data.get("durationMs")),
         "error": data.get("error"),
         "message": value.get("message"),
         "input": data.get("parameters") or data.get("input"),
         "output": data.get("result"),
     }
-    if isinstance(duration, str) and _DURATIONS.fullmatch(duration):
-        found["durationMs"] = float(duration)
     return {key: item for key, item in found.items() if item not in (None, "")}
 
 

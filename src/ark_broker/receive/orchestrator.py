@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ark_broker.model import vocabulary as v
+from ark_broker.receive.fields import duration, name, trace
 
 #: Says only that the stream lives.
 HEARTBEAT: Final = "heartbeat"
@@ -59,12 +60,22 @@ _DURATION: Final = ("execution_time_ms", "total_time_ms", "duration_ms")
 
 
 def kind_of(value: Mapping[str, Any]) -> str | None:
-    """The kind of event; None for what is no event of an orchestrator."""
-    for key in ("event_type", "type"):
-        kind = value.get(key)
-        if isinstance(kind, str) and kind in _TYPES and (key == "event_type" or "_" in kind):
-            return kind
+    """The kind of event; None for what is no event of an orchestrator.
+
+    A `type` of such a name alone may be anybody's: it counts where the orchestrator's own members stand beside it.
+    """
+    kind = value.get("event_type")
+    if isinstance(kind, str) and kind in _TYPES:
+        return kind
+    kind = value.get("type")
+    if isinstance(kind, str) and "_" in kind and kind in _TYPES and "session_id" in value and "timestamp" in value:
+        return kind
     return None
+
+
+def is_heartbeat(value: object) -> bool:
+    """True for an orchestrator's event that says only that its stream lives."""
+    return isinstance(value, dict) and value.get("event_type") == HEARTBEAT
 
 
 def fields_of(value: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -75,17 +86,19 @@ def fields_of(value: Mapping[str, Any], kind: str) -> dict[str, Any]:
     questions = told.get("blocking_question_ids") or told.get("answered_question_ids") or told.get("answered_ids")
     found: dict[str, Any] = {
         "type": _TYPES[kind],
-        "sessionId": session,
-        "query": session if isinstance(session, str) else None,
+        "sessionId": name(session),
+        "query": name(session),
         "time": value.get("timestamp") or told.get("timestamp"),
-        "traceId": told.get("operation_id"),
-        "agent": _first(told, _AGENT),
-        "tool": told.get("tool_name"),
-        "toolCallId": told.get("tool_call_id"),
-        "mcpServer": told.get("mcp_server"),
-        "questionId": told.get("question_id") or (questions[0] if isinstance(questions, list) and questions else None),
+        "traceId": trace(told.get("operation_id")),
+        "agent": name(_first(told, _AGENT)),
+        "tool": name(told.get("tool_name")),
+        "toolCallId": name(told.get("tool_call_id")),
+        "mcpServer": name(told.get("mcp_server")),
+        "questionId": name(
+            told.get("question_id") or (questions[0] if isinstance(questions, list) and questions else None)
+        ),
         "error": told.get("error"),
-        "durationMs": _first(told, _DURATION),
+        "durationMs": duration(_first(told, _DURATION)),
         "input": _first(told, _INPUT),
         "output": _first(told, _OUTPUT),
     }

@@ -162,21 +162,37 @@ def _joined(pieces: list[tuple[int, bytes, Exchange]]) -> _Call:
     return _Call(ordered[0][0], Exchange(given=given, gave=gave))
 
 
-def _continued(before: Sequence[Message], after: list[Message]) -> list[Message]:
-    """The earlier messages and the later ones, of which the first may repeat the earlier ones."""
-    if _same(before, after[: len(before)]):
-        return after
-    for shared in range(min(len(before), len(after)), 0, -1):
-        if _same(before[-shared:], after[:shared]):
-            return [*before, *after[shared:]]
-    return [*before, *after]
+def _continued(before: Sequence[Message], after: Sequence[Message]) -> list[Message]:
+    """The earlier messages and the later ones, of which the first may repeat the last of the earlier ones.
+
+    Takes time as reading them does, however they repeat each other.
+    """
+    if not before:
+        return list(after)
+    reach = len(after)
+    shared = _overlap([_identity(message) for message in before[-reach:]], [_identity(message) for message in after])
+    return [*before, *after[shared:]]
 
 
-def _same(one: Sequence[Message], other: Sequence[Message]) -> bool:
-    return [_identity(message) for message in one] == [_identity(message) for message in other]
+def _overlap(one: list[object], other: list[object]) -> int:
+    """How many items at the end of `one` are those at the beginning of `other`, at most (Knuth, Morris, Pratt)."""
+    borders = [0] * len(other)
+    length = 0
+    for index in range(1, len(other)):
+        while length and other[index] != other[length]:
+            length = borders[length - 1]
+        length += other[index] == other[length]
+        borders[index] = length
+    length = 0
+    for item in one:
+        while length and (length == len(other) or item != other[length]):
+            length = borders[length - 1]
+        if other and item == other[length]:
+            length += 1
+    return length
 
 
-def _identity(message: Message) -> tuple[object, str, object]:
+def _identity(message: Message) -> object:
     return message.get("role"), _text(message), message.get("tool_call_id")
 
 

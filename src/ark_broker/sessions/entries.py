@@ -48,6 +48,12 @@ _INSTANT: Final = frozenset(
 )
 
 
+#: Events that are looked into for what they say of one model call.
+_MOST_MESSAGES: Final = 1_000
+#: Milliseconds; who claims more claims nonsense.
+_LONGEST_MS: Final = 1e15
+
+
 class _Block(Protocol):
     def render(self, describe: Describe) -> Entry: ...
 
@@ -89,7 +95,9 @@ class Timeline:
         messages: dict[str, list[Event]] = {}
         for _, item in ordered:
             if isinstance(item, Event) and item.type == LLM_MESSAGE and item.span_id is not None:
-                messages.setdefault(item.span_id, []).append(item)
+                told = messages.setdefault(item.span_id, [])
+                if len(told) < _MOST_MESSAGES:
+                    told.append(item)
         blocks: list[_Block] = []
         streams = _Streams()
         for (time, _, _), item in ordered:
@@ -104,7 +112,8 @@ class Timeline:
                 # Part of a model call, which is an entry; `conversation` shows it.
                 continue
             if item.type == LLM_REQUEST:
-                blocks.append(_Single(item, messages.get(item.span_id or "", [])))
+                # The first of the span's requests gets them: a span is one call.
+                blocks.append(_Single(item, messages.pop(item.span_id or "", [])))
             elif item.type not in TOOL_TYPES:
                 blocks.append(_Single(item))
             elif item.id in calls:
@@ -297,6 +306,6 @@ def _put_all(entry: Entry, event: Event, details: Details) -> None:
 def _duration(event: Event, details: Details) -> int | float | None:
     """Milliseconds: what the producer claims, else the length of its span; None for none."""
     claimed = details.duration_ms
-    if claimed is not None and math.isfinite(claimed):
+    if claimed is not None and math.isfinite(claimed) and abs(claimed) < _LONGEST_MS:
         return int(claimed) if claimed == int(claimed) else claimed
     return milliseconds(event.duration) if event.duration and event.type not in _INSTANT else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from datetime import UTC, datetime
@@ -140,7 +141,7 @@ async def session_view(services: Services, session_id: str) -> bytes:
             for event in visible(page.events):
                 builder.add(event)
             after, more, count = page.next, page.more, count + len(page.events)
-    view = builder.build()
+    view = await asyncio.to_thread(builder.build)
     content: dict[str, object] = summary_json(row.summary) | view | {"seq": head.seq, "log": head.log_id}
     if more:
         content |= {"truncated": True, "truncatedAfter": after}
@@ -174,7 +175,9 @@ async def get_conversation(
             for event in visible(page.events):
                 found.add(event)
             after, more, count = page.next, page.more, count + len(page.events)
-    conversations = [item for item in found.build() if conversation is None or item.get("id") == conversation]
+    # Both may take a while for a large session, and others are to be served meanwhile.
+    built = await asyncio.to_thread(found.build)
+    conversations = [item for item in built if conversation is None or item.get("id") == conversation]
     messages: list[object] = []
     for item in conversations:
         each = item["messages"]

@@ -45,6 +45,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     langsmith.FAMILY,
     agentframework.FAMILY,
     arkonis.FAMILY,
+    ark.PLAIN,
 )
 #: Attributes that say what a span is, the most telling first: an agent framework's own word before that of the library
 #: it calls.
@@ -109,6 +110,8 @@ _OTHER_REFINEMENTS: Final = _refinements(None)
 #: What a span is that names a tool, and of which nothing else says what it is.
 _BARE_TOOL: Final[Types] = (v.TOOL_CALL, v.TOOL_FAILED)
 _TYPED: Final = COUNTS | {"cost", "error"}
+#: Fields by which events are put together: a value that names nothing would join strangers.
+_PLACES: Final = frozenset({"session_id", "conversation_id", "query", "query_uid", "task_id", "mcp_session_id"})
 _PENDING: Final = pydantic.PENDING[0]
 #: What a pending span of such work is.
 _BEGINNINGS: Final = {
@@ -138,13 +141,14 @@ def pick(attributes: Mapping[str, Any], ranks: _Ranks) -> dict[str, Any]:
 def inherited(resource: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, str]:
     """Canonical fields that hold for everything of this resource and scope; worked out once for all of it."""
     found = pick(scope, _INHERITED_RANKS) | pick(resource, _INHERITED_RANKS)
-    return {canonical: as_name(value) for canonical, value in found.items()}
+    return {canonical: as_name(value) for canonical, value in found.items() if not _names_nothing(value)}
 
 
 def type_of(told: Told) -> str | None:
     """The vocabulary's name for what is told; None where no family recognises it."""
     types = _types_of(told)
-    return None if types is None else types[told.failed]
+    # `error` = true is a flag that older conventions set.
+    return None if types is None else types[told.failed or told.attributes.get("error") is True]
 
 
 def _types_of(told: Told) -> Types | None:
@@ -180,6 +184,8 @@ def fill(event: Event, told: Told, defaults: Mapping[str, str]) -> None:
             found = {**refined, **found} if "task_state" not in refined else {**found, **refined}
     for canonical, value in found.items():
         if canonical not in _TYPED:
+            if canonical in _PLACES and _names_nothing(value):
+                continue
             # A short plain text, as nearly all are: `as_name` would say the same, and this is asked ten times a span.
             plain = type(value) is str and len(value) <= MAX_NAME and value.isascii() and "\x00" not in value
             setattr(event, canonical, value if plain else as_name(value))
@@ -189,11 +195,18 @@ def fill(event: Event, told: Told, defaults: Mapping[str, str]) -> None:
             event.cost = as_cost(value)
         else:
             _set_error(event, value)
+    if "error" in attributes:
+        _set_error(event, attributes["error"])
     if "question.uri" in attributes and event.question_id is None:
         uri = attributes["question.uri"]
         event.question_id = as_name(uri.rstrip("/").rpartition("/")[2]) or None if isinstance(uri, str) else None
     if attributes.get(_PENDING) == pydantic.PENDING[1]:
         _begin(event)
+
+
+def _names_nothing(value: object) -> bool:
+    """True for what no session is called, though somebody wrote it where the name stands: blank text, a list, false."""
+    return value.isspace() if isinstance(value, str) else isinstance(value, bool | list | dict)
 
 
 def _begin(event: Event) -> None:

@@ -30,12 +30,12 @@ def _refine(told: Told, kind: str) -> Mapping[str, Any]:
 FAMILY: Final = Family(
     name="ark",
     fields={
-        "agent": ("agent.name",),
-        "model": ("model", "llm.model.name"),
+        "agent": ("agent.name", "subagent.name"),
+        "model": ("llm.model.name",),
         "provider": ("llm.model.provider",),
         "tool": ("tool.name",),
-        "tool_call_id": ("tool.call.id", "tool.id"),
-        "error": ("error.message", "error"),
+        "tool_call_id": ("tool.call.id", "tool.id", "tool.call_id"),
+        "error": ("error.message",),
     },
     content={
         "input": ("tool.input", "query.input", "messages.input"),
@@ -56,3 +56,6 @@ FAMILY: Final = Family(
     refine=_refine,
     refines=frozenset({v.AGENT_COMPLETED, v.AGENT_FAILED}),
 )
+
+#: Plain names that anybody may use: they count where no family says better.
+PLAIN: Final = Family(name="plain", fields={"model": ("model",), "agent": ("gen_ai.agent.id",)})

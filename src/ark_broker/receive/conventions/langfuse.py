@@ -77,6 +77,7 @@ FAMILY: Final = Family(
         "user_id": ("langfuse.user.id",),
         "model": ("langfuse.observation.model.name",),
     },
+    inherited={"session_id": ("langfuse.session.id",)},
     content={
         "input": ("langfuse.observation.input", "langfuse.trace.input"),
         "output": ("langfuse.observation.output", "langfuse.trace.output"),

@@ -46,6 +46,7 @@ FAMILY: Final = Family(
         "model": ("langsmith.metadata.ls_model_name",),
         "provider": ("langsmith.metadata.ls_provider",),
     },
+    inherited={"session_id": ("langsmith.metadata.session_id", "langsmith.metadata.thread_id")},
     kinds={"langsmith.span.kind": _KINDS},
     marks=("langsmith.span.kind",),
     refine=_refine,

@@ -35,6 +35,7 @@ FAMILY: Final = Family(
         "input_tokens": ("llm.usage.prompt_tokens",),
         "output_tokens": ("llm.usage.completion_tokens",),
     },
+    inherited={"session_id": ("traceloop.association.properties.session_id",)},
     content={"input": ("traceloop.entity.input",), "output": ("traceloop.entity.output",)},
     kinds={
         "traceloop.span.kind": _KINDS,

@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 
 from ark_broker.model import Event
+from ark_broker.receive.conventions.parts import nests_too_deep
 from ark_broker.receive.otlp.canonical import plain, plain_attributes
 
 #: Characters of a text that is looked into for JSON: what is longer is shown as it is.
@@ -39,7 +40,8 @@ def read(event: Event) -> Told | None:
         for span_event in record.get("events", []):
             # Older conventions put prompts and answers into events of the span.
             if str(span_event.get("name", "")).startswith("gen_ai."):
-                attributes = {**plain_attributes(span_event.get("attributes", [])), **attributes}
+                for key, value in plain_attributes(span_event.get("attributes", [])).items():
+                    attributes.setdefault(key, value)
         message = plain(record["body"]) if "body" in record else None
         if isinstance(message, dict):
             attributes = {**message, **attributes}
@@ -57,9 +59,11 @@ def structured(value: object) -> object:
     if not isinstance(value, str) or len(value) > _MAX_JSON_TEXT or value[:1] not in ("{", "[", '"'):
         return value
     try:
-        return orjson.loads(value)
+        found: object = orjson.loads(value)
     except orjson.JSONDecodeError:
         return value
+    # A text may nest deeper than an answer that embeds it can be written.
+    return value if nests_too_deep(found) else found
 
 
 def arguments(value: object) -> object:

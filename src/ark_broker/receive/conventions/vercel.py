@@ -46,6 +46,7 @@ FAMILY: Final = Family(
         "cached_tokens": ("ai.usage.cachedInputTokens",),
         "reasoning_tokens": ("ai.usage.reasoningTokens",),
     },
+    inherited={"session_id": ("ai.telemetry.metadata.sessionId",)},
     content={
         "input": ("ai.toolCall.args", "ai.prompt.messages", "ai.prompt"),
         "output": ("ai.toolCall.result", "ai.response.text", "ai.response.object", "ai.response.toolCalls"),
