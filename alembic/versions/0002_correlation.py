@@ -28,9 +28,17 @@ def upgrade() -> None:
     op.create_index("waiting_seq", "waiting", ["seq"])
     where = sa.text("tool_call_id IS NOT NULL")
     op.create_index("events_call", "events", ["tool_call_id", "seq"], postgresql_where=where, sqlite_where=where)
+    if op.get_bind().dialect.name == "postgresql":
+        # Summaries are rewritten with every commit: inline as long as a page holds them, instead of compressed and
+        # put aside each time.
+        for table in ("queries", "sessions"):
+            op.execute(f"ALTER TABLE {table} SET (toast_tuple_target = 8160)")
 
 
 def downgrade() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        for table in ("queries", "sessions"):
+            op.execute(f"ALTER TABLE {table} RESET (toast_tuple_target)")
     op.drop_index("events_call", "events")
     op.drop_table("waiting")
     op.drop_index("links_seen", "links")

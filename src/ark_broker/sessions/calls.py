@@ -40,13 +40,14 @@ class ToolReport(msgspec.Struct, array_like=True, gc=False, frozen=True):
 
     time: int
     end: int
-    id: str
+    #: Of the event, the first eight bytes.
+    id: bytes
     is_begin: bool
     is_span: bool
     failed: bool
-    #: The span itself, or the one in which the event was written.
-    span: str | None
-    parent: str | None
+    #: The span itself, or the one in which the event was written: see `span_key`.
+    span: bytes | None
+    parent: bytes | None
     tool: str | None
     call_id: str | None
     mcp_session: str | None = None
@@ -55,23 +56,27 @@ class ToolReport(msgspec.Struct, array_like=True, gc=False, frozen=True):
 def tool_report(event: Event) -> ToolReport:
     """The report that an event of one of `TOOL_TYPES` is."""
     is_span = event.kind == "span"
-    # These are kept by the hundred: four bytes of the trace's id and the span's tell one query's spans apart.
-    trace = (event.trace_id or "")[-8:]
     span = event.span_id if is_span else event.span_id or event.parent_span_id
-    parent = event.parent_span_id if is_span else None
     return ToolReport(
         event.time,
         event.end,
-        event.id.hex(),
+        event.id[:8],
         event.type == TOOL_CALL,
         is_span and span is not None,
         event.type == TOOL_FAILED,
-        None if span is None else trace + span,
-        None if parent is None else trace + parent,
+        span_key(event.trace_id, span),
+        span_key(event.trace_id, event.parent_span_id) if is_span else None,
         event.tool,
         event.tool_call_id,
         event.mcp_session_id,
     )
+
+
+def span_key(trace_id: str | None, span_id: str | None) -> bytes | None:
+    """Eight bytes that tell one query's spans apart; reports are kept by the dozen, and written with every commit."""
+    if span_id is None:
+        return None
+    return bytes.fromhex((trace_id or "0000")[-4:] + span_id[-12:])
 
 
 @dataclass(slots=True, eq=False)
@@ -130,7 +135,7 @@ def tool_calls(reports: Iterable[ToolReport]) -> list[ToolCall]:
     return calls
 
 
-def _order(report: ToolReport) -> tuple[int, bool, str]:
+def _order(report: ToolReport) -> tuple[int, bool, bytes]:
     return (report.time, not report.is_begin, report.id)
 
 
@@ -182,18 +187,18 @@ def _is_servers_own(call: ToolCall) -> bool:
 def _by_span(reports: Sequence[ToolReport]) -> list[ToolCall]:
     """Spans that are one call: a chain of parent and child of the same tool, and one span under several names."""
     calls: list[ToolCall] = []
-    of_span: dict[str, ToolCall] = {}
+    of_span: dict[bytes, ToolCall] = {}
     for report in reports:
-        known = of_span.get(report.span or "")
+        known = of_span.get(report.span or b"")
         call = ToolCall.of(report)
         if known is not None and _agree(known.first, report):
             known.add(call)
             continue
         calls.append(call)
-        of_span.setdefault(report.span or "", call)
+        of_span.setdefault(report.span or b"", call)
     above: dict[int, ToolCall] = {}
     for call in calls:
-        parent = of_span.get(call.first.parent or "")
+        parent = of_span.get(call.first.parent or b"")
         if parent is not None and parent is not call and _same_tool(parent.first, call.first):
             above[id(call)] = parent
     return _merged(calls, above) if above else calls
@@ -265,7 +270,7 @@ class _Bucket:
 
 def _side_by_side(calls: Sequence[ToolCall]) -> list[list[ToolCall]]:
     """Calls under one id by the parent they lie under; those under one parent that overlap are one."""
-    columns: dict[str | None, list[ToolCall]] = {}
+    columns: dict[bytes | None, list[ToolCall]] = {}
     for call in _by_time(calls):
         column = columns.setdefault(call.first.parent, [])
         if column and call.first.time < column[-1].ended:
@@ -275,10 +280,14 @@ def _side_by_side(calls: Sequence[ToolCall]) -> list[list[ToolCall]]:
     return list(columns.values())
 
 
+def _span_bucket(span: bytes | None) -> str:
+    return "span:" + (span or b"").hex()
+
+
 class _Buckets:
     def __init__(self) -> None:
         self._buckets: dict[str, _Bucket] = {}
-        self._of_span: dict[str, str] = {}
+        self._of_span: dict[bytes, str] = {}
         #: Keys by tool call id, by tool: some models give one id to calls of several tools.
         self._of_call: dict[str, dict[str | None, str]] = {}
 
@@ -288,21 +297,21 @@ class _Buckets:
     def put_spans(self, call: ToolCall) -> None:
         """Spans that are one call, by its id; by the span where it has none."""
         call_id = call.call_id
-        key = f"span:{call.first.span}" if call_id is None else self._key_of_call(call_id, call.tool)
+        key = _span_bucket(call.first.span) if call_id is None else self._key_of_call(call_id, call.tool)
         bucket = self._bucket(key)
         if call_id is not None and not call.has_begin:
             bucket.ends.append(call)
         else:
             bucket.spans.append(call)
         for report in call.reports:
-            self._of_span.setdefault(report.span or "", key)
+            self._of_span.setdefault(report.span or b"", key)
 
     def name_spans(self, reports: Iterable[ToolReport]) -> None:
         """Give a call that has no id the one that events in its span have, if they all have the same."""
         ids: dict[str, set[str]] = {}
         for report in reports:
             if not report.is_span and report.call_id is not None:
-                key = self._of_span.get(report.span or "")
+                key = self._of_span.get(report.span or b"")
                 if key is not None and key.startswith("span:"):
                     ids.setdefault(key, set()).add(report.call_id)
         for key, found in ids.items():
@@ -312,7 +321,7 @@ class _Buckets:
                 self._bucket(renamed).spans += spans
                 for call in spans:
                     for report in call.reports:
-                        self._of_span[report.span or ""] = renamed
+                        self._of_span[report.span or b""] = renamed
 
     def put_event(self, report: ToolReport) -> None:
         """A report that is no span: by its call's id, else by the span it lies in, else by the tool's name."""
@@ -329,7 +338,7 @@ class _Buckets:
         return found
 
     def _key(self, report: ToolReport) -> str:
-        by_span = self._of_span.get(report.span or "", f"span:{report.span}") if report.span is not None else None
+        by_span = self._of_span.get(report.span or b"", _span_bucket(report.span)) if report.span is not None else None
         # An end may name its call where the beginning did not.
         call_id = report.call_id
         if call_id is not None and (call_id in self._of_call or report.is_begin or by_span not in self._buckets):
@@ -353,10 +362,10 @@ class ModelReport(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """What one model call used, as its span or event says."""
 
     time: int
-    id: str
-    span: str | None
+    id: bytes
+    span: bytes | None
     #: The span above it; of an event the one it was written in.
-    parent: str | None
+    parent: bytes | None
     failed: bool
     input: int
     output: int
@@ -368,7 +377,7 @@ class ModelReport(msgspec.Struct, array_like=True, gc=False, frozen=True):
     priced: int | None
 
 
-def leaves(reports: Sequence[ModelReport], covered: Iterable[str] = ()) -> list[ModelReport]:
+def leaves(reports: Sequence[ModelReport], covered: Iterable[bytes] = ()) -> list[ModelReport]:
     """Calls directly below which no other call is reported; `covered` are spans of which it is known already."""
     containing = {report.parent for report in reports if report.parent is not None and report.parent != report.span}
     containing.update(covered)

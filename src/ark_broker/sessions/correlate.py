@@ -43,7 +43,7 @@ class Link(msgspec.Struct):
 
     session_id: str | None = None
     query: str | None = None
-    #: The trace that the key was seen with last.
+    #: The trace that the key was seen with last; of a conversation, which has many, the first.
     trace_id: str | None = None
     #: How the session was found: `correlated_by` of the event that gave it.
     rule: str | None = None
@@ -182,7 +182,7 @@ class Correlator:
                 self._fresh.add(key)
                 continue
             self._resolve(key, link, session_id, rule)
-            if group.trace_id is not None and session_id in (None, link.session_id):
+            if group.trace_id is not None and names_query(key) and session_id in (None, link.session_id):
                 link.trace_id = group.trace_id
             if named is not None and link.query != named and session_id in (None, link.session_id):
                 self._name_query(key, link, named, explicit=group.query is not None)

@@ -257,7 +257,7 @@ class _ToolCall:
 
 def _tool_calls(events: Iterable[Event]) -> dict[bytes, _ToolCall]:
     """Tool events as calls, by the id of the event whose place each call takes."""
-    by_id = {event.id.hex(): event for event in events}
+    by_id = {event.id[:8]: event for event in events}
     found = {}
     for call in tool_calls(map(tool_report, by_id.values())):
         begins = [by_id[report.id] for report in call.reports if report.is_begin]

@@ -31,6 +31,7 @@ from ark_broker.sessions.calls import (
     ToolCall,
     ToolReport,
     leaves,
+    span_key,
     tool_calls,
     tool_report,
 )
@@ -57,7 +58,7 @@ _NANO: Final = 1_000_000_000
 _MOST: Final = 1e9
 #: Reports of each sort that are kept, to know a further report of the same call by. Where there are more, the older
 #: ones are settled: a report that comes later than so many others counts as a call of its own.
-MAX_REPORTS: Final = 96
+MAX_REPORTS: Final = 48
 _KEPT: Final = MAX_REPORTS // 2
 #: Reports of one call that are kept, at most.
 _MOST_OF_ONE: Final = 8
@@ -107,7 +108,7 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
     tools: list[ToolReport] = msgspec.field(default_factory=list)
     models: list[ModelReport] = msgspec.field(default_factory=list)
     #: Spans above model calls that are not among the reports any more: they are no leaves.
-    covered: list[str] = msgspec.field(default_factory=list)
+    covered: list[bytes] = msgspec.field(default_factory=list)
     #: Of calls that are not among the reports any more.
     settled: Usage = NOTHING
     #: Of the calls that are; worked out anew after a further report.
@@ -154,9 +155,9 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
         self.models.append(
             ModelReport(
                 time=event.time,
-                id=event.id.hex(),
-                span=event.span_id if is_span else None,
-                parent=event.parent_span_id if is_span else event.span_id,
+                id=event.id[:8],
+                span=span_key(event.trace_id, event.span_id) if is_span else None,
+                parent=span_key(event.trace_id, event.parent_span_id if is_span else event.span_id),
                 failed=event.status == "error",
                 input=event.input_tokens or 0,
                 output=event.output_tokens or 0,
@@ -245,15 +246,15 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
         )
 
 
-def _tool_order(report: ToolReport) -> tuple[int, bool, str]:
+def _tool_order(report: ToolReport) -> tuple[int, bool, bytes]:
     return (report.time, not report.is_begin, report.id)
 
 
-def _model_order(report: ModelReport) -> tuple[int, str]:
+def _model_order(report: ModelReport) -> tuple[int, bytes]:
     return (report.time, report.id)
 
 
-def _usage(tools: list[ToolCall], models: list[ModelReport], covered: Iterable[str]) -> Usage:
+def _usage(tools: list[ToolCall], models: list[ModelReport], covered: Iterable[bytes]) -> Usage:
     counted = leaves(models, covered)
     given = produced = cached = reasoning = said = priced = 0
     for report in counted:
@@ -285,7 +286,7 @@ def _retries(tools: list[ToolCall], models: list[ModelReport]) -> int:
         if call_id is not None:
             retries += call_id in seen
             seen.add(call_id)
-    failed: set[str | None] = set()
+    failed: set[bytes | None] = set()
     for report in sorted(models, key=_model_order):
         retries += report.parent in failed
         failed.discard(report.parent)
