@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import re
 import time
 from collections.abc import Iterator
 
@@ -162,7 +163,9 @@ def _trace(chance: random.Random, spans: int, session: str, now: int) -> Iterato
 class Batches:
     """Endless different batches, cheaply: real ones made once, given new trace and span ids each time.
 
-    Ids stand in the encoded bytes as they are; so the generator's own cost is a few replacements a batch.
+    Ids stand in the encoded bytes as they are; so the generator's own cost is a few replacements a batch. The names of
+    queries, which are made of their trace's id, and the ids of tool calls change with them: a query is one trace, as in
+    life, and does not grow for ever.
     """
 
     def __init__(self, spans: int = 100, templates: int = 24, sessions: int = 64, seed: int = 1) -> None:
@@ -171,11 +174,12 @@ class Batches:
         self._templates = []
         for number in range(templates):
             body = batch(chance, spans, f"session-{number % sessions:03d}")
-            self._templates.append((body, _id_offsets(body)))
+            calls = [match.end() for match in re.finditer(rb"call_(?=[0-9a-f]{16})", body)]
+            self._templates.append((body, _id_offsets(body), _name_offsets(body), calls))
         self._next = itertools.cycle(self._templates)
 
     def __next__(self) -> bytes:
-        body, offsets = next(self._next)
+        body, offsets, names, calls = next(self._next)
         fresh = bytearray(body)
         trace_ids: dict[bytes, bytes] = {}
         for at, size in offsets:
@@ -184,10 +188,21 @@ class Batches:
             if new is None:
                 new = trace_ids[old] = os.urandom(size)
             fresh[at : at + size] = new
+        for at, old in names:
+            fresh[at : at + 12] = trace_ids[old].hex()[:12].encode()
+        for at in calls:
+            fresh[at : at + 16] = os.urandom(8).hex().encode()
         return bytes(fresh)
 
     def __iter__(self) -> Batches:
         return self
+
+
+def _name_offsets(body: bytes) -> list[tuple[int, bytes]]:
+    """Where the names of queries have the beginning of their trace's id, and that id."""
+    request = ExportTraceServiceRequest.FromString(body)
+    ids = {span.trace_id for span in request.resource_spans[0].scope_spans[0].spans}
+    return [(body.index(b"query-" + old.hex()[:12].encode()) + len("query-"), old) for old in ids]
 
 
 def _id_offsets(body: bytes) -> list[tuple[int, int]]:

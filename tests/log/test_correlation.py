@@ -246,3 +246,59 @@ async def test_any_order_in_any_batches_gives_the_same_session(
         assert await log.reader.session(f"trace:{trace(1)}") is None
     finally:
         await log.close()
+
+
+# -- two replicas, and bounds -------------------------------------------------------------------------
+
+
+async def test_children_first_split_over_two_replicas_and_sent_twice_give_the_tidy_session(
+    two_logs: tuple[Log, Log], log: Log
+) -> None:
+    await log.writer.append([fresh(event) for event in STORY])
+    one, other = two_logs
+    messy = [*reversed(STORY), *STORY]
+    for number, event in enumerate(messy):
+        await (one, other)[number % 2].writer.append([fresh(event)])
+    tidy, found = await log.reader.session("s"), await other.reader.session("s")
+    assert tidy is not None
+    assert found is not None
+    assert found.summary == tidy.summary
+    assert await placed(one) == await placed(log) == {("s", "q")}
+    async with other.reader.snapshot() as connection, log.reader.snapshot() as tidy_connection:
+        queries = await other.reader.queries_of("s", 10, connection)
+        assert queries == await log.reader.queries_of("s", 10, tidy_connection)
+
+
+async def test_links_and_waiting_events_are_bounded_by_number_and_age(log: Log) -> None:
+    from ark_broker.log.maintenance import LinkBounds, Maintenance
+
+    for number in range(6):
+        await log.writer.append([make(("named", number), session_id="s", query="q", query_uid=f"u{number}")])
+        await log.writer.append([make(("waits", number), task_id=f"t{number}")])
+
+    def upkeep(**bounds: float) -> Maintenance:
+        known = {"max_links": 100, "link_seconds": 1e6, "max_waiting": 100, "waiting_seconds": 1e6}
+        return Maintenance(
+            log.database,
+            log.writer,
+            trace_quiet_seconds=60,
+            pack_after_seconds=60,
+            retention_seconds={},
+            link_bounds=LinkBounds(**(known | bounds)),  # type: ignore[arg-type]
+        )
+
+    roomy = upkeep()
+    await roomy.bound_links()
+    assert (roomy.link_stats.links, roomy.link_stats.waiting, roomy.link_stats.forgotten_links) == (13, 6, 0)
+    tight = upkeep(max_links=4, max_waiting=2)
+    await tight.bound_links()
+    stats = tight.link_stats
+    assert (stats.links, stats.waiting, stats.forgotten_links, stats.forgotten_waiting) == (4, 2, 9, 4)
+    assert set(await log.reader.links(["uid:u0", "uid:u5", "task:t5"])) == {"uid:u5", "task:t5"}
+    await log.writer.append([make("late", session_id="s", task_id=name) for name in ("t5",)])
+    found = {event.task_id: event.session_id for event in await log.events() if event.task_id}
+    assert (found["t5"], found["t0"]) == ("s", None)
+    old = upkeep(link_seconds=0, waiting_seconds=0)
+    await old.bound_links()
+    assert (old.link_stats.links, old.link_stats.waiting) == (0, 0)
+    assert len(await log.events()) == 13, "what was forgotten is still in the log"
