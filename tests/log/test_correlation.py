@@ -302,3 +302,59 @@ async def test_links_and_waiting_events_are_bounded_by_number_and_age(log: Log) 
     await old.bound_links()
     assert (old.link_stats.links, old.link_stats.waiting) == (0, 0)
     assert len(await log.events()) == 13, "what was forgotten is still in the log"
+
+
+# -- corners ------------------------------------------------------------------------------------------
+
+
+async def test_an_event_that_names_its_query_is_found_by_its_task_as_well(log: Log) -> None:
+    await log.writer.append([make("named", query="q", task_id="t"), make("chunk", kind="chunk", task_id="t")])
+    await log.writer.append([make("late", session_id="s", task_id="t")])
+    assert {event.session_id for event in await log.events()} == {"s"}
+
+
+async def test_links_of_a_deleted_session_are_made_anew(log: Log) -> None:
+    await log.writer.append([root(1, 1, session_id="s", query="q", mcp_session_id="m")])
+    await log.writer.delete_session("s")
+    await log.writer.append([root(2, 1, session_id="s", query="q", mcp_session_id="m")])
+    assert set(await log.reader.links(["query:q", "mcp:m", f"trace:{trace(1)}"])) == {
+        "query:q",
+        "mcp:m",
+        f"trace:{trace(1)}",
+    }
+
+
+async def test_the_other_keys_of_what_an_operator_moved_move_along(log: Log) -> None:
+    await log.writer.append([root(1, 1, mcp_session_id="m")])
+    await log.writer.create_links([f"trace:{trace(1)}"], "s", None)
+    await log.writer.append([make("late", mcp_session_id="m")])
+    assert {event.session_id for event in (await kept(log)).values()} == {"s"}
+
+
+async def test_an_operator_moves_only_what_has_the_key(log: Log) -> None:
+    await log.writer.append([root(1, 1, session_id="a")])
+    await log.writer.append([child(("of", n), 1, conversation_id=f"c{n}") for n in (1, 2)])
+    await log.writer.create_links(["conversation:c1"], "b", None)
+    found = {event.conversation_id: event.session_id for event in (await kept(log)).values() if event.conversation_id}
+    assert found == {"c1": "b", "c2": "a"}
+
+
+async def test_a_query_of_another_session_names_nothing_here(log: Log) -> None:
+    await log.writer.append([make(1, session_id="a", mcp_session_id="m")])
+    await log.writer.append([make(2, mcp_session_id="m")])
+    await log.writer.append(
+        [
+            make(3, session_id="a", query="qa", mcp_session_id="m"),
+            make(4, session_id="b", query="qb", mcp_session_id="m"),
+        ]
+    )
+    found = {(event.session_id, event.query) for event in await log.events()}
+    assert ("a", "qb") not in found
+    assert ("b", "qb") in found
+
+
+async def test_a_conversation_that_stood_in_moves_whole_however_it_was_joined(log: Log) -> None:
+    await log.writer.append([child(1, 1, task_id="t")])
+    await log.writer.append([make(2, task_id="t", conversation_id="c")])
+    await log.writer.append([root(3, 1, session_id="s")])
+    assert {event.session_id for event in (await kept(log)).values()} == {"s"}

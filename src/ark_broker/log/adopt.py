@@ -20,7 +20,7 @@ from ark_broker.model import Event
 from ark_broker.model.errors import TooLarge
 from ark_broker.model.vocabulary import OPERATOR, SESSION_MOVED, TOMBSTONES, is_provisional
 from ark_broker.sessions.correlate import NAMED, Adoption, AdoptWaiting, MoveSession, NameQuery, Rehome
-from ark_broker.sessions.keys import BY_TRACE, BY_TRACE_ROOT, Group, group, kind_of, query_of_key, rule_of
+from ark_broker.sessions.keys import BY_TRACE, BY_TRACE_ROOT, Group, group, keys_of, kind_of, query_of_key, rule_of
 from ark_broker.sessions.summary import SessionSummary, fold, move_query_events
 
 _log = structlog.get_logger(__name__)
@@ -128,15 +128,15 @@ async def _rehome(transaction: Transaction, key: str, old: str, new: str) -> lis
             raise TooLarge(f"session {old!r} has more than {MAX_REHOME} events: too many to take apart", "session")
         _log.warning("a wrong guess stays: the session is too large to take apart", session=old, key=key)
         return []
-    doubtful = [each for each in group(found) if key in each.all_keys and each.rule not in NAMED]
-    moving = {event.seq for each in doubtful for event in each.events}
-    if not moving:
+    page = [event for event in found if _is_guess_under(key, event)]
+    if not page:
         return []
-    await _refold(transaction, old, [event for event in found if event.seq not in moving])
-    await transaction.load_links(doubtful)
-    rule = OPERATOR if transaction.memory.links[key].rule == OPERATOR else rule_of(key)
+    moving = {event.seq for event in page}
+    staying = [event for event in found if event.seq not in moving]
+    await _refold(transaction, old, staying)
+    await _relink(transaction, page, staying, old, new)
     link = transaction.memory.links[key]
-    page = [event for event in found if event.seq in moving]
+    rule = OPERATOR if link.rule == OPERATOR else rule_of(key)
     for event in page:
         event.correlated_by = rule
         if kind_of(key) != "query" and event.query != link.query:
@@ -144,6 +144,26 @@ async def _rehome(transaction: Transaction, key: str, old: str, new: str) -> lis
     await connection.execute(_KEEP_BODY, [{"at": event.seq, "whole": event.body} for event in page])
     await _join(transaction, group(page), page, new)
     return page
+
+
+def _is_guess_under(key: str, event: Event) -> bool:
+    """True for an event that has the key, and did not name its session itself."""
+    [own] = group([event])
+    return own.rule not in NAMED and key in own.all_keys
+
+
+async def _relink(
+    transaction: Transaction, moved: Sequence[Event], staying: Sequence[Event], old: str, new: str
+) -> None:
+    """Further keys of the moved events, which no event that stays has, belong to `new` as well."""
+    groups = group(moved)
+    await transaction.load_links(groups)
+    held = keys_of(group(staying))
+    for key in keys_of(groups) - held:
+        link = transaction.memory.links.get(key)
+        if link is not None and link.session_id == old:
+            link.session_id = new
+            transaction.correlator.touched.add(key)
 
 
 async def _refold(transaction: Transaction, session_id: str, staying: Sequence[Event]) -> None:
@@ -197,9 +217,10 @@ async def _name_query_of_trace(transaction: Transaction, session_id: str, key: s
 
 async def _name_query_of_key(transaction: Transaction, session_id: str, key: str) -> list[Event]:
     """Events that have no trace, and so no query yet. What they used was the session's own: it is folded anew."""
-    query = transaction.memory.links[key].query
+    link = transaction.memory.links[key]
+    query = link.query
     where = and_(_under(key), events.c.session_id == session_id, events.c.query.is_(None))
-    if query is None:
+    if query is None or link.session_id != session_id:
         return []
     page = await _page(transaction, where)
     if not page:

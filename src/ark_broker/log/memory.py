@@ -138,6 +138,11 @@ class Memory:
         self.contents.update(unknown)
         return unknown
 
+    def forget_links(self) -> None:
+        """Many links were deleted: what is needed is read again."""
+        self.links.clear()
+        self._written.clear()
+
     def forget_link(self, key: str) -> None:
         """The link is no more."""
         self.links.pop(key, None)

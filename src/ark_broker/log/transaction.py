@@ -17,8 +17,8 @@ from ark_broker.log.rows import to_rows
 from ark_broker.log.tables import GONE, contents, events, links, log_head, queries, sessions, waiting
 from ark_broker.model import Event, event_id
 from ark_broker.model.vocabulary import EXPLICIT, is_provisional
-from ark_broker.sessions.correlate import Correlator
-from ark_broker.sessions.keys import BY_CONVERSATION, Group, group, is_call, keys_of
+from ark_broker.sessions.correlate import NAMED, Correlator
+from ark_broker.sessions.keys import Group, group, is_call, keys_of
 from ark_broker.sessions.summary import QuerySummary, fold, settle
 
 
@@ -94,7 +94,8 @@ class Transaction:
         doubtful = {
             link.session_id
             for link in found
-            if link is not None and link.rule == BY_CONVERSATION and link.session_id is not None
+            if link is not None and link.session_id is not None
+            if link.rule not in NAMED and not is_provisional(link.session_id)
         }
         if doubtful:
             await self.memory.load_sessions(self.connection, doubtful)
@@ -105,9 +106,11 @@ class Transaction:
         rows = [
             (key, event.seq)
             for found in groups
-            if found.events[0].query is None and found.events[0].kind != "chunk"
             for key in found.listed_keys
             for event in found.events
+            if event.session_id is None or event.query is None
+            # A chunk is found by its query, which it always has; they are too many to list.
+            if event.kind != "chunk" or event.query is None
         ]
         if rows:
             self.memory.calls_wait = self.memory.calls_wait or any(is_call(key) for key, _ in rows)

@@ -349,7 +349,7 @@ async def _delete_session(transaction: Transaction, session_id: str) -> list[Eve
     if found.scalar_one_or_none() is None:
         raise NotFound(f"no session {session_id!r}")
     await transaction.connection.execute(delete(links).where(links.c.session_id == session_id))
-    transaction.memory.links.clear()
+    transaction.memory.forget_links()
     tombstone = await transaction.tombstone(SESSION_DELETED, session_id, {})
     await transaction.drop_session(session_id)
     return [tombstone]

@@ -183,6 +183,9 @@ async def create_link(body: LinkIn, services: Deps) -> Response:
     session = given.pop("session")
     query = given.pop("query", None)
     keys = _keys(**given) or ([query_key(query)] if query else [])
+    if "mcp_server" in given and "mcp_session_id" in given:
+        # Another server's session may have the same id: only this server's is spoken of.
+        keys.remove(mcp_keys(given["mcp_session_id"])[0])
     if not keys:
         raise BadInput(_NOTHING, "body")
     commit = await services.writer.create_links(keys, session, query)
