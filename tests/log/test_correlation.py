@@ -358,3 +358,64 @@ async def test_a_conversation_that_stood_in_moves_whole_however_it_was_joined(lo
     await log.writer.append([make(2, task_id="t", conversation_id="c")])
     await log.writer.append([root(3, 1, session_id="s")])
     assert {event.session_id for event in (await kept(log)).values()} == {"s"}
+
+
+async def test_a_named_session_stays_named_when_the_event_that_named_it_is_gone(log: Log) -> None:
+    from sqlalchemy import delete
+
+    from ark_broker.log.tables import events
+
+    await log.writer.append([make("name", session_id="a", mcp_session_id="m")])
+    await log.writer.append([make(n, mcp_session_id="m", task_id=n) for n in ("t", "t2")])
+    async with log.database.writer.begin() as connection:
+        await connection.execute(delete(events).where(events.c.seq == 1))
+    await log.writer.create_links(["task:t"], "b", None)
+    row = await log.reader.session("a")
+    assert row is not None
+    assert (row.summary.named, row.summary.events) == (True, 1)
+
+
+async def test_a_session_that_is_named_like_a_provisional_one_is_no_guess(log: Log) -> None:
+    name = f"trace:{trace(9)}"
+    await log.writer.append([root(1, 1, session_id=name, task_id="t")])
+    await log.writer.append([make(2, session_id="s", task_id="t")])
+    assert [event.session_id for event in await log.events()] == [name, "s"]
+
+
+async def test_a_named_session_goes_before_a_guess_however_the_guess_is_known(log: Log) -> None:
+    await log.writer.append([make(0, session_id="s", task_id="t1"), child(1, 1, conversation_id="c1")])
+    await log.writer.append([child(2, 1, task_id="t1")])
+    assert {event.session_id for event in (await kept(log)).values()} == {"s"}
+
+
+async def test_a_deleted_session_takes_nobody_in_while_its_rows_are_still_there(log: Log) -> None:
+    await log.writer.append([root(1, 1, session_id="s", tool_call_id="k")])
+    await log.writer.delete_session("s")
+    await log.writer.append([make(2, tool_call_id="k")])
+    assert (await log.events())[-1].session_id is None
+
+
+async def test_a_link_that_waits_cannot_be_forgotten(log: Log) -> None:
+    await log.writer.append([make("x", task_id="t")])
+    with pytest.raises(NotFound):
+        await log.writer.delete_link("task:t")
+    await log.writer.append([make("y", session_id="s", task_id="t")])
+    assert {event.session_id for event in await log.events()} == {"s"}
+
+
+async def test_readers_get_the_end_of_a_session_that_an_operator_emptied(log: Log) -> None:
+    await log.writer.append([root(1, 1)])
+    commit = await log.writer.create_links([f"trace:{trace(1)}"], "s", None)
+    delivered = {event.seq for event in (*commit.stored, *commit.adopted)}
+    assert {event.seq for event in await log.events()} == delivered
+    [moved] = [event for event in await log.events() if event.type == "session.moved"]
+    assert moved.body == b'{"to":"s"}'
+
+
+async def test_a_custom_event_called_like_a_marker_holds_no_packing_up(log: Log) -> None:
+    from ark_broker.log.packs import pack_finished
+
+    await log.writer.append([make("odd", kind="event", type="stream.completed", session_id="s")])
+    chunk = make("c", kind="chunk", type="llm.chunk", query="q", session_id="s")
+    await log.writer.append([chunk, make("e", kind="chunk", type="stream.completed", query="q", session_id="s")])
+    assert await pack_finished(log.database, 2**62) == 2

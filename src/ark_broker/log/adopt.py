@@ -98,7 +98,7 @@ async def _move_session(transaction: Transaction, old: str, new: str) -> list[Ev
     await transaction.memory.load_sessions(connection, [new])
     epoch = transaction.memory.gone.get(new, 0)
     await connection.execute(update(contents).where(contents.c.session_id == old).values(session_id=new, epoch=epoch))
-    where = and_(events.c.session_id == old, events.c.type.not_in(TOMBSTONES))
+    where = and_(await _alive(transaction, old), events.c.type.not_in(TOMBSTONES))
     adopted: list[Event] = []
     while page := await _page(transaction, where):
         for event in page:
@@ -120,20 +120,21 @@ async def _move_session(transaction: Transaction, old: str, new: str) -> list[Ev
 async def _rehome(transaction: Transaction, key: str, old: str, new: str) -> list[Event]:
     """Events under the key that a wrong guess put into `old`, or into the wrong query: that session is folded anew."""
     connection = transaction.connection
-    await transaction.dialect.lock_packing(connection)
-    await unpack_session(connection, old)
-    found = await _all_of(transaction, old)
-    if len(found) > MAX_REHOME:
+    await transaction.memory.load_sessions(connection, [old])
+    if transaction.memory.sessions[old].events > MAX_REHOME:
         if transaction.memory.links[key].rule == OPERATOR:
             raise TooLarge(f"session {old!r} has more than {MAX_REHOME} events: too many to take apart", "session")
         _log.warning("a wrong guess stays: the session is too large to take apart", session=old, key=key)
         return []
+    await transaction.dialect.lock_packing(connection)
+    await unpack_session(connection, old)
+    found = await _all_of(transaction, old)
     page = [event for event in found if _is_guess_under(key, event)]
     if not page:
         return []
     moving = {event.seq for event in page}
     staying = [event for event in found if event.seq not in moving]
-    await _refold(transaction, old, staying)
+    tombstones = await _refold(transaction, old, staying, new)
     await _relink(transaction, page, staying, old, new)
     link = transaction.memory.links[key]
     rule = OPERATOR if link.rule == OPERATOR else rule_of(key)
@@ -143,7 +144,7 @@ async def _rehome(transaction: Transaction, key: str, old: str, new: str) -> lis
             event.query = None
     await connection.execute(_KEEP_BODY, [{"at": event.seq, "whole": event.body} for event in page])
     await _join(transaction, group(page), page, new)
-    return page
+    return [*page, *tombstones]
 
 
 def _is_guess_under(key: str, event: Event) -> bool:
@@ -166,29 +167,38 @@ async def _relink(
             transaction.correlator.touched.add(key)
 
 
-async def _refold(transaction: Transaction, session_id: str, staying: Sequence[Event]) -> None:
-    """The session's summaries as if it had only these events."""
+async def _refold(
+    transaction: Transaction, session_id: str, staying: Sequence[Event], moved_to: str | None = None
+) -> list[Event]:
+    """The session's summaries as if it had only these events. Returns its tombstone, where it has none."""
     memory = transaction.memory
     await memory.load_sessions(transaction.connection, [session_id])
     await transaction.drop_queries(session_id)
     memory.queries[session_id] = {}
     if not staying:
-        await transaction.tombstone(SESSION_MOVED, session_id, {"to": None})
+        tombstone = await transaction.tombstone(SESSION_MOVED, session_id, {"to": moved_to})
         await transaction.drop_session(session_id)
-        return
-    memory.sessions[session_id] = SessionSummary(id=session_id)
+        return [tombstone]
+    # Whoever named it may have been removed by age since.
+    memory.sessions[session_id] = SessionSummary(id=session_id, named=memory.sessions[session_id].named)
     for event in staying:
         fold(memory.sessions[session_id], memory.queries[session_id], event)
         transaction.changed(session_id, event.query)
+    return []
+
+
+async def _alive(transaction: Transaction, session_id: str) -> ColumnElement[bool]:
+    """Events of the session that no deletion took out of it: the rows of those may still be there."""
+    await transaction.memory.load_sessions(transaction.connection, [session_id])
+    gone = transaction.memory.gone.get(session_id, 0)
+    return and_(events.c.session_id == session_id, events.c.session_seq > gone)
 
 
 async def _all_of(transaction: Transaction, session_id: str) -> list[Event]:
     """The session's events; one more than `MAX_REHOME` where there are too many."""
-    await transaction.memory.load_sessions(transaction.connection, [session_id])
     statement = (
         select(events)
-        .where(events.c.session_id == session_id, events.c.type.not_in(TOMBSTONES))
-        .where(events.c.session_seq > transaction.memory.gone.get(session_id, 0))
+        .where(await _alive(transaction, session_id), events.c.type.not_in(TOMBSTONES))
         .order_by(events.c.session_seq)
         .limit(MAX_REHOME + 1)
     )
@@ -200,7 +210,7 @@ async def _name_query_of_trace(transaction: Transaction, session_id: str, key: s
     old, new = key, link.query
     if new is None or link.session_id != session_id:
         return []
-    where = and_(events.c.query == old, events.c.session_id == session_id)
+    where = and_(events.c.query == old, await _alive(transaction, session_id))
     memory = transaction.memory
     await memory.load_sessions(transaction.connection, [session_id])
     await memory.load_queries(transaction.connection, [(session_id, old), (session_id, new)])
@@ -219,17 +229,17 @@ async def _name_query_of_key(transaction: Transaction, session_id: str, key: str
     """Events that have no trace, and so no query yet. What they used was the session's own: it is folded anew."""
     link = transaction.memory.links[key]
     query = link.query
-    where = and_(_under(key), events.c.session_id == session_id, events.c.query.is_(None))
     if query is None or link.session_id != session_id:
         return []
+    where = and_(_under(key), await _alive(transaction, session_id), events.c.query.is_(None))
     page = await _page(transaction, where)
     if not page:
         return []
-    await transaction.dialect.lock_packing(transaction.connection)
-    await unpack_session(transaction.connection, session_id)
-    if len(await _all_of(transaction, session_id)) > MAX_REHOME:
+    if transaction.memory.sessions[session_id].events > MAX_REHOME:
         _log.warning("events stay without a query: their session is too large to take apart", session=session_id)
         return []
+    await transaction.dialect.lock_packing(transaction.connection)
+    await unpack_session(transaction.connection, session_id)
     adopted: list[Event] = []
     while page:
         await _give_query(transaction, page, query)

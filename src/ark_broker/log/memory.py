@@ -158,7 +158,8 @@ async def link_of_call(connection: AsyncConnection, key: str) -> Link | None:
     """Where the latest event with that tool call id belongs, for a key of one; None where no such event is placed."""
     known = (
         select(events.c.session_id, events.c.query, events.c.trace_id, events.c.correlated_by)
-        .where(events.c.tool_call_id == call_of_key(key), events.c.session_id.is_not(None))
+        .join(sessions, sessions.c.id == events.c.session_id)
+        .where(events.c.tool_call_id == call_of_key(key), events.c.session_seq > sessions.c.gone_seq)
         .order_by(events.c.seq.desc())
         .limit(1)
     )

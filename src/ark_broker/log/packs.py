@@ -105,6 +105,7 @@ async def pack_finished(database: Database, recorded_before: int, streams: int =
         select(events.c.query, events.c.session_id, events.c.query_seq, sessions.c.state)
         .join(sessions, sessions.c.id == events.c.session_id)
         .where(events.c.type == STREAM_COMPLETED, events.c.recorded_at < recorded_before)
+        .where(events.c.kind == "chunk", events.c.query.is_not(None))
         .where(events.c.session_id.is_not(None), events.c.session_id.not_like(f"{TRACE_PREFIX}%"))
         .order_by(events.c.seq)
         .limit(streams)

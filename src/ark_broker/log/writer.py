@@ -27,8 +27,7 @@ from ark_broker.log.tables import GONE, links, sessions
 from ark_broker.log.transaction import Commit, Transaction
 from ark_broker.model import Event
 from ark_broker.model.errors import LogUnavailable, NotFound, Overloaded
-from ark_broker.model.vocabulary import BAGGAGE, LINK_CREATED, LINK_DELETED, SESSION_DELETED, TRACE_PREFIX
-from ark_broker.sessions.correlate import NAMED
+from ark_broker.model.vocabulary import LINK_CREATED, LINK_DELETED, SESSION_DELETED, TRACE_PREFIX
 
 _log = structlog.get_logger(__name__)
 _Result = TypeVar("_Result")
@@ -274,6 +273,7 @@ class Writer:
     async def _store(self, items: Sequence[_Item]) -> None:
         """Commit the items; where one of them cannot be stored, all but that one."""
         batch = [request.events[index] for request, index in items]
+        said = [(event.session_id, event.query, event.correlated_by, event.time) for event in batch]
         try:
             commit = await self._transact(lambda transaction: transaction.append(batch))
         except Exception as error:
@@ -282,10 +282,11 @@ class Writer:
             if len(items) == 1:
                 self._refuse(items[0], error)
                 return
+            # What the failed transaction's correlation wrote on the events is undone.
+            for event, (session_id, query, rule, time_) in zip(batch, said, strict=True):
+                event.session_id, event.query, event.correlated_by, event.time = session_id, query, rule, time_
             middle = len(items) // 2
             for half in (items[:middle], items[middle:]):
-                for request, index in half:
-                    _unplace(request.events[index])
                 await self._store(half)
             return
         self._count(items, commit)
@@ -368,8 +369,9 @@ async def _create_links(
 async def _delete_link(transaction: Transaction, key: str) -> list[Event]:
     await transaction.memory.load_links(transaction.connection, [key])
     link = transaction.memory.links.pop(key, None)
-    if link is None:
-        raise NotFound(f"no link under {key!r}")
+    if link is None or link.session_id is None:
+        # Events may wait under one that names no session yet.
+        raise NotFound(f"no link to a session under {key!r}")
     transaction.memory.forget_link(key)
     await transaction.connection.execute(delete(links).where(links.c.key == key))
     content = {"keys": [key], "session": link.session_id, "query": link.query}
@@ -396,16 +398,6 @@ def _joined(results: Sequence[Appended | BaseException], part_size: int) -> Appe
         (number * part_size + index, reason) for number, part in enumerate(parts) for index, reason in part.refused
     ]
     return Appended(sum(part.stored for part in parts), sum(part.duplicates for part in parts), tuple(refused))
-
-
-def _unplace(event: Event) -> None:
-    """Undo what a failed transaction's correlation wrote on the event."""
-    if event.correlated_by not in (None, *NAMED):
-        event.session_id = None
-    if event.query is not None and event.query.startswith(TRACE_PREFIX):
-        event.query = None
-    if event.correlated_by != BAGGAGE:
-        event.correlated_by = None
 
 
 def _first_line(error: BaseException) -> str:

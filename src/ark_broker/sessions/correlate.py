@@ -209,16 +209,20 @@ class Correlator:
         return link
 
     def _known(self, group: Group) -> tuple[str, str] | None:
-        """(session, rule) of the most trusted key that has a session; a provisional one only where no key has more."""
-        last_resort = None
+        """(session, rule) of the most trusted key whose session is no guess; else of one whose session is."""
+        guess = last_resort = None
         for key in group.keys:
             link = self.links.get(key)
             if link is None or link.session_id is None:
                 continue
-            if not is_provisional(link.session_id):
-                return link.session_id, BY_CONVERSATION if link.rule == BY_CONVERSATION else rule_of(key)
-            last_resort = last_resort or (link.session_id, BY_TRACE_ROOT)
-        return last_resort
+            if is_provisional(link.session_id) and link.rule not in NAMED:
+                last_resort = last_resort or (link.session_id, BY_TRACE_ROOT)
+                continue
+            rule = BY_CONVERSATION if link.rule == BY_CONVERSATION else rule_of(key)
+            if link.session_id not in self.guessed:
+                return link.session_id, rule
+            guess = guess or (link.session_id, rule)
+        return guess or last_resort
 
     def _resolve(self, key: str, link: Link, session_id: str | None, rule: str | None) -> None:
         """Give the link its session where it has none, a real one where it had a guess, or the latest."""
@@ -232,13 +236,15 @@ class Correlator:
             link.session_id, link.rule = session_id, rule
             if key not in self._fresh:
                 self.adoptions.append(AdoptWaiting(key))
-        elif is_provisional(old):
+        elif is_provisional(old) and link.rule not in NAMED:
             if not is_provisional(session_id):
                 self._move(old, session_id, rule)
         elif is_provisional(session_id) or link.rule == OPERATOR:
             return
         elif old in self.guessed and session_id not in self.guessed:
             self._move(old, session_id, rule)
+        elif session_id in self.guessed and old not in self.guessed:
+            return
         elif not is_sticky(key):
             link.session_id, link.query, link.rule = session_id, None, rule
         elif rule in NAMED and link.rule not in NAMED:
