@@ -94,7 +94,7 @@ async def _move_session(transaction: Transaction, old: str, new: str) -> list[Ev
     connection = transaction.connection
     await connection.execute(update(links).where(links.c.session_id == old).values(session_id=new))
     await transaction.dialect.lock_packing(connection)
-    await unpack_session(connection, old)
+    await unpack_session(connection, transaction.dialect, old)
     await transaction.memory.load_sessions(connection, [new])
     epoch = transaction.memory.gone.get(new, 0)
     await connection.execute(update(contents).where(contents.c.session_id == old).values(session_id=new, epoch=epoch))
@@ -127,7 +127,7 @@ async def _rehome(transaction: Transaction, key: str, old: str, new: str) -> lis
         _log.warning("a wrong guess stays: the session is too large to take apart", session=old, key=key)
         return []
     await transaction.dialect.lock_packing(connection)
-    await unpack_session(connection, old)
+    await unpack_session(connection, transaction.dialect, old)
     found = await _all_of(transaction, old)
     page = [event for event in found if _is_guess_under(key, event)]
     if not page:
@@ -170,9 +170,8 @@ async def _relink(
 async def _refold(
     transaction: Transaction, session_id: str, staying: Sequence[Event], moved_to: str | None = None
 ) -> list[Event]:
-    """The session's summaries as if it had only these events. Returns its tombstone, where it has none."""
+    """The session's summaries, which are loaded, as if it had only these events. Returns its tombstone, if any."""
     memory = transaction.memory
-    await memory.load_sessions(transaction.connection, [session_id])
     await transaction.drop_queries(session_id)
     memory.queries[session_id] = {}
     if not staying:
@@ -195,7 +194,7 @@ async def _alive(transaction: Transaction, session_id: str) -> ColumnElement[boo
 
 
 async def _all_of(transaction: Transaction, session_id: str) -> list[Event]:
-    """The session's events; one more than `MAX_REHOME` where there are too many."""
+    """The session's events: `MAX_REHOME` at most, as its summary said before."""
     statement = (
         select(events)
         .where(await _alive(transaction, session_id), events.c.type.not_in(TOMBSTONES))
@@ -212,7 +211,6 @@ async def _name_query_of_trace(transaction: Transaction, session_id: str, key: s
         return []
     where = and_(events.c.query == old, await _alive(transaction, session_id))
     memory = transaction.memory
-    await memory.load_sessions(transaction.connection, [session_id])
     await memory.load_queries(transaction.connection, [(session_id, old), (session_id, new)])
     adopted: list[Event] = []
     while page := await _page(transaction, where):
@@ -239,7 +237,7 @@ async def _name_query_of_key(transaction: Transaction, session_id: str, key: str
         _log.warning("events stay without a query: their session is too large to take apart", session=session_id)
         return []
     await transaction.dialect.lock_packing(transaction.connection)
-    await unpack_session(transaction.connection, session_id)
+    await unpack_session(transaction.connection, transaction.dialect, session_id)
     adopted: list[Event] = []
     while page:
         await _give_query(transaction, page, query)

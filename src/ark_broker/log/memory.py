@@ -7,10 +7,10 @@ when the next transaction finds the head at `n`; otherwise somebody else wrote, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import select, tuple_
+from sqlalchemy import Select, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ark_broker.log.tables import GONE, contents, events, links, queries, sessions, waiting
@@ -75,9 +75,7 @@ class Memory:
     async def load_links(self, connection: AsyncConnection, keys: Iterable[str]) -> None:
         """Make `links` hold every link that exists under `keys`."""
         for page in _pages(key for key in keys if key not in self.links):
-            columns = (links.c.key, links.c.session_id, links.c.query, links.c.trace_id, links.c.rule)
-            for key, *values in await connection.execute(select(*columns).where(links.c.key.in_(page))):
-                self.links[key] = Link(*values)
+            self.links |= await fetch_links(connection, select_links().where(links.c.key.in_(page)))
 
     async def load_calls(self, connection: AsyncConnection, keys: Iterable[str]) -> None:
         """Of these keys of tool calls, make `links` hold what the log itself knows: the latest event with that id."""
@@ -152,6 +150,16 @@ class Memory:
         """The session is no more: deleted, or moved into another."""
         self.sessions.pop(session_id, None)
         self.queries.pop(session_id, None)
+
+
+def select_links() -> Select[Any]:
+    """Links as `fetch_links` reads them."""
+    return select(links.c.key, links.c.session_id, links.c.query, links.c.trace_id, links.c.rule)
+
+
+async def fetch_links(connection: AsyncConnection, statement: Select[Any]) -> dict[str, Link]:
+    """Links by key, of a `select_links()`, in its order."""
+    return {key: Link(*values) for key, *values in await connection.execute(statement)}
 
 
 async def link_of_call(connection: AsyncConnection, key: str) -> Link | None:

@@ -16,9 +16,9 @@ from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ark_broker.log.contents import fetch_events
-from ark_broker.log.database import Database
+from ark_broker.log.database import Database, Dialect
 from ark_broker.log.memory import decode_session
-from ark_broker.log.rows import COLUMNS, to_rows
+from ark_broker.log.rows import to_rows
 from ark_broker.log.tables import events, packs, sessions
 from ark_broker.model import Event
 from ark_broker.model.vocabulary import STREAM_COMPLETED, TRACE_PREFIX
@@ -76,12 +76,11 @@ async def packed_between(
     return Packed(found, until)
 
 
-async def unpack_session(connection: AsyncConnection, session_id: str) -> None:
+async def unpack_session(connection: AsyncConnection, dialect: Dialect, session_id: str) -> None:
     """Put the session's packed events back into rows. The caller holds the packing lock."""
     found = await connection.execute(select(packs.c.first_seq, packs.c.data).where(packs.c.session_id == session_id))
     for first_seq, data in found.all():
-        rows = [dict(zip(COLUMNS, row, strict=True)) for row in to_rows(unpack(data), {})]
-        await connection.execute(insert(events), rows)
+        await dialect.insert(connection, events, to_rows(unpack(data), {}))
         await connection.execute(delete(packs).where(packs.c.first_seq == first_seq))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ark_broker.log.contents import fetch_events
 from ark_broker.log.database import Database
-from ark_broker.log.memory import decode_query, decode_session, link_of_call
+from ark_broker.log.memory import decode_query, decode_session, fetch_links, link_of_call, select_links
 from ark_broker.log.packs import packed_between, unpack
 from ark_broker.log.tables import GONE, events, links, log_head, packs, queries, sessions
 from ark_broker.model import Event
@@ -22,6 +22,8 @@ from ark_broker.sessions.summary import AGENT_MARK, QuerySummary, SessionSummary
 
 #: Rows looked at for one filtered page. A rarer match is found on a later page: the cursor moves on.
 SCAN_LIMIT: Final = 10_000
+#: Events read at once by who wants all of a stream's.
+_EACH_PAGE: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,26 @@ class Reader:
         if packed.until is not None:
             return Page(ordered, max(after, packed.until), True)
         return Page(ordered, (scope.position(ordered[-1]) or after) if ordered else after, False)
+
+    async def each(
+        self,
+        scope: Scope,
+        after: int,
+        most: int,
+        take: Callable[[Event], None],
+        *,
+        query: str | None = None,
+        connection: AsyncConnection,
+    ) -> int | None:
+        """Hand the stream's visible events to `take`, in order. Where there are more than about `most`, the rest is
+        left out, and the position is returned up to which they were read."""
+        count, more = 0, True
+        while more and count < most:
+            page = await self.page(scope, after, _EACH_PAGE, query=query, connection=connection)
+            for event in visible(page.events):
+                take(event)
+            after, more, count = page.next, page.more, count + len(page.events)
+        return after if more else None
 
     @staticmethod
     async def _scan_end_of(connection: AsyncConnection, scope: Scope, after: int) -> int | None:
@@ -356,10 +378,8 @@ class Reader:
 
     async def links(self, keys: Sequence[str]) -> dict[str, Link]:
         """Links by key, of those that exist: one look-up in the index. A tool call's may be in the log itself."""
-        columns = (links.c.key, links.c.session_id, links.c.query, links.c.trace_id, links.c.rule)
         async with self._database.reader.connect() as connection:
-            rows = await connection.execute(select(*columns).where(links.c.key.in_(keys)))
-            found = {key: Link(*values) for key, *values in rows}
+            found = await fetch_links(connection, select_links().where(links.c.key.in_(keys)))
             for key in keys:
                 if key not in found and is_call(key) and (link := await link_of_call(connection, key)) is not None:
                     found[key] = link
@@ -367,15 +387,14 @@ class Reader:
 
     async def links_of(self, session_id: str, after: str, limit: int) -> dict[str, Link]:
         """Links to the session by key, in the order of the keys, from `after` on."""
-        columns = (links.c.key, links.c.session_id, links.c.query, links.c.trace_id, links.c.rule)
         statement = (
-            select(*columns)
+            select_links()
             .where(links.c.session_id == session_id, links.c.key > after)
             .order_by(links.c.key)
             .limit(limit)
         )
         async with self._database.reader.connect() as connection:
-            return {key: Link(*values) for key, *values in await connection.execute(statement)}
+            return await fetch_links(connection, statement)
 
     async def has_waiting_query(self, name: str) -> bool:
         """True where events name the query, and no session of it is known yet."""

@@ -193,22 +193,16 @@ class Transaction:
         self._changed_queries = {key for key in self._changed_queries if key[0] != session_id}
         await self.connection.execute(delete(queries).where(queries.c.session_id == session_id))
 
-    async def tombstone(self, kind: str, session_id: str, content: Mapping[str, object]) -> Event:
-        """Write, at the next position, that the session is no more; it is no part of any view."""
-        event = self._own_event(kind, session_id, content)
-        await self.insert([event])
-        return event
-
     async def note(self, kind: str, session_id: str | None, content: Mapping[str, object]) -> Event:
         """Write an event of the broker's own, at the next position."""
-        event = self._own_event(kind, session_id, content)
-        await self.insert([event])
+        event = await self.tombstone(kind, session_id, content)
         await self.fold([event])
         return event
 
-    def _own_event(self, kind: str, session_id: str | None, content: Mapping[str, object]) -> Event:
+    async def tombstone(self, kind: str, session_id: str | None, content: Mapping[str, object]) -> Event:
+        """Write an event of the broker's own, at the next position, that is no part of any view."""
         seq = self.take_positions(1) + 1
-        return Event(
+        event = Event(
             id=event_id(kind, session_id or "", seq),
             kind="event",
             type=kind,
@@ -220,6 +214,8 @@ class Transaction:
             session_id=session_id,
             correlated_by=None if session_id is None else EXPLICIT,
         )
+        await self.insert([event])
+        return event
 
     async def forget_waiting(self, positions: Iterable[int]) -> None:
         """The events at these positions have a session and a query now."""

@@ -84,10 +84,9 @@ def _parse(text: bytes) -> Any:
 def _json(body: bytes) -> Decoded:
     value = _parse(body)
     if isinstance(value, list):
-        if len(value) > MAX_EVENTS:
-            raise _too_many()
-        return Decoded(_each([item for item in value if not orchestrator.is_heartbeat(item)], _event))
-    return Decoded([] if orchestrator.is_heartbeat(value) else [_event(value)])
+        return Decoded(_each(value, _event))
+    event = _event(value)
+    return Decoded([] if event is None else [event])
 
 
 def _lines(body: bytes) -> Decoded:
@@ -98,15 +97,15 @@ def _lines(body: bytes) -> Decoded:
         if len(events) >= MAX_EVENTS:
             raise _too_many()
         try:
-            value = _parse(line)
-            if not orchestrator.is_heartbeat(value):
-                events.append(_event(value))
+            event = _event(_parse(line))
         except BadInput as error:
             raise BadInput(str(error), f"line {number}") from None
+        if event is not None:
+            events.append(event)
     return Decoded(events)
 
 
-def _each(value: object, make: Callable[[object], Event]) -> list[Event]:
+def _each(value: object, make: Callable[[object], Event | None]) -> list[Event]:
     if not isinstance(value, list):
         raise BadInput("must be an array", "body")
     if len(value) > MAX_EVENTS:
@@ -114,10 +113,12 @@ def _each(value: object, make: Callable[[object], Event]) -> list[Event]:
     events = []
     for index, item in enumerate(value):
         try:
-            events.append(make(item))
+            event = make(item)
         except BadInput as error:
             place = f"[{index}].{error.field}" if error.field else f"[{index}]"
             raise BadInput(str(error).removeprefix(f"{error.field}: "), place) from None
+        if event is not None:
+            events.append(event)
     return events
 
 
@@ -125,11 +126,13 @@ def _too_many() -> TooLarge:
     return TooLarge(f"more than {MAX_EVENTS} events in one request: send smaller batches", "body")
 
 
-def _event(value: object) -> Event:
-    """A plain custom event; also the prototype's flat span lines (`name`, `attributes`)."""
+def _event(value: object) -> Event | None:
+    """A plain custom event; also the prototype's flat span lines (`name`, `attributes`). None for a heartbeat."""
     if not isinstance(value, dict):
         raise BadInput("must be a JSON object", "body")
     orchestrated = orchestrator.kind_of(value)
+    if orchestrated == orchestrator.HEARTBEAT:
+        return None
     if orchestrated is not None:
         return _told(value, orchestrator.fields_of(value, orchestrated))
     if operations.is_operation(value):

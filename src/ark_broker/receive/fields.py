@@ -6,7 +6,6 @@ The original stays in the event's body, as it was sent.
 from __future__ import annotations
 
 import math
-import re
 from typing import Final
 
 import orjson
@@ -19,7 +18,6 @@ MAX_TOKENS: Final = 10**12
 
 
 _MAX_MILLISECONDS: Final = 1e12
-_TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}").fullmatch
 
 
 def camel(name: str) -> str:
@@ -88,12 +86,6 @@ def name(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         return None
     return as_name(value)
-
-
-def trace(value: object) -> str | None:
-    """A trace id; None for what is none, such as the zeros of a program that does not trace."""
-    found = value.lower() if isinstance(value, str) else ""
-    return found if _TRACE_ID(found) else None
 
 
 def duration(value: object) -> float | None:

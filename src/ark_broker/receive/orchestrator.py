@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ark_broker.model import vocabulary as v
-from ark_broker.receive.fields import duration, name, trace
+from ark_broker.receive.fields import duration, name
+from ark_broker.receive.otlp.records import valid_trace_id
 
 #: Says only that the stream lives.
 HEARTBEAT: Final = "heartbeat"
@@ -73,11 +74,6 @@ def kind_of(value: Mapping[str, Any]) -> str | None:
     return None
 
 
-def is_heartbeat(value: object) -> bool:
-    """True for an orchestrator's event that says only that its stream lives."""
-    return isinstance(value, dict) and value.get("event_type") == HEARTBEAT
-
-
 def fields_of(value: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """The event in the broker's own fields."""
     data = value.get("data")
@@ -89,7 +85,7 @@ def fields_of(value: Mapping[str, Any], kind: str) -> dict[str, Any]:
         "sessionId": name(session),
         "query": name(session),
         "time": value.get("timestamp") or told.get("timestamp"),
-        "traceId": trace(told.get("operation_id")),
+        "traceId": _trace_id(told.get("operation_id")),
         "agent": name(_first(told, _AGENT)),
         "tool": name(told.get("tool_name")),
         "toolCallId": name(told.get("tool_call_id")),
@@ -103,6 +99,12 @@ def fields_of(value: Mapping[str, Any], kind: str) -> dict[str, Any]:
         "output": _first(told, _OUTPUT),
     }
     return {key: item for key, item in found.items() if item is not None}
+
+
+def _trace_id(value: object) -> str | None:
+    """A trace id; None for what is none, such as the zeros of a program that does not trace."""
+    found = value.lower() if isinstance(value, str) else ""
+    return found if valid_trace_id(found) else None
 
 
 def _first(told: Mapping[str, Any], keys: tuple[str, ...]) -> Any:

@@ -44,7 +44,6 @@ class ToolReport(msgspec.Struct, array_like=True, gc=False, frozen=True):
     id: bytes
     is_begin: bool
     is_span: bool
-    failed: bool
     #: The span itself, or the one in which the event was written: see `span_key`.
     span: bytes | None
     parent: bytes | None
@@ -63,7 +62,6 @@ def tool_report(event: Event) -> ToolReport:
         event.id[:8],
         event.type == TOOL_CALL,
         is_span and span is not None,
-        event.type == TOOL_FAILED,
         span_key(event.trace_id, span),
         span_key(event.trace_id, event.parent_span_id) if is_span else None,
         event.tool,
@@ -112,13 +110,13 @@ class ToolCall:
         """The other one is the same call."""
         self.reports += other.reports
         self.ended = max(self.ended, other.ended)
-        if _order(other.first) < _order(self.first):
+        if report_order(other.first) < report_order(self.first):
             self.first = other.first
 
 
 def tool_calls(reports: Iterable[ToolReport]) -> list[ToolCall]:
     """The calls that the reports are of, by the time of their earliest report. Takes time as sorting them does."""
-    ordered = sorted(reports, key=_order)
+    ordered = sorted(reports, key=report_order)
     if _are_plain(ordered):
         return [ToolCall.of(report) for report in ordered]
     buckets = _Buckets()
@@ -131,16 +129,17 @@ def tool_calls(reports: Iterable[ToolReport]) -> list[ToolCall]:
     calls = _with_servers(_by_time(call for bucket in buckets.all() for call in bucket.calls()))
     for call in calls:
         if len(call.reports) > 1:
-            call.reports.sort(key=_order)
+            call.reports.sort(key=report_order)
     return calls
 
 
-def _order(report: ToolReport) -> tuple[int, bool, bytes]:
+def report_order(report: ToolReport) -> tuple[int, bool, bytes]:
+    """Sort key: by time; a beginning stands before an end of the same time."""
     return (report.time, not report.is_begin, report.id)
 
 
 def _by_time(calls: Iterable[ToolCall]) -> list[ToolCall]:
-    return sorted(calls, key=lambda call: _order(call.first))
+    return sorted(calls, key=lambda call: report_order(call.first))
 
 
 def _are_plain(reports: Sequence[ToolReport]) -> bool:

@@ -31,6 +31,7 @@ from ark_broker.sessions.calls import (
     ToolCall,
     ToolReport,
     leaves,
+    report_order,
     span_key,
     tool_calls,
     tool_report,
@@ -188,11 +189,11 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
         if self.stale:
             self.models.sort(key=_model_order)
             calls = tool_calls(self.tools)
-            self.recent = _usage(calls, self.models, self.covered)
             if len(self.tools) > MAX_REPORTS or len(self.models) > MAX_REPORTS:
                 self._forget(calls)
             else:
-                self.tools.sort(key=_tool_order)
+                self.tools.sort(key=report_order)
+                self.recent = _usage(calls, self.models, self.covered)
             self.stale = False
         shown = self.shown
         change = shown.plus(self.told, -1) if shown != self.told else NOTHING
@@ -219,7 +220,7 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
         else:
             leaf_reports = []
         self.settled = self.settled.plus(_usage(calls[:old], leaf_reports, ()))
-        self.tools, self.models = sorted(kept, key=_tool_order), models
+        self.tools, self.models = sorted(kept, key=report_order), models
         self.recent = _usage(tool_calls(self.tools), self.models, self.covered)
 
     @property
@@ -244,10 +245,6 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
             cost=cost,
             estimated=estimated,
         )
-
-
-def _tool_order(report: ToolReport) -> tuple[int, bool, bytes]:
-    return (report.time, not report.is_begin, report.id)
 
 
 def _model_order(report: ModelReport) -> tuple[int, bytes]:

@@ -49,7 +49,9 @@ class ViewBuilder:
         queries = sorted(self._queries.values(), key=lambda found: (found[0].started_at or 0, found[0].name))
         view: dict[str, object] = {
             "id": self._session_id,
-            "queries": {query.name: _query_json(query) | self._events(timeline) for query, timeline in queries},
+            "queries": {
+                query.name: _query_json(query, query.usage) | self._events(timeline) for query, timeline in queries
+            },
         }
         own = self._events(self._unassigned)
         return view | own if own["events"] else view
@@ -71,12 +73,13 @@ def build_view(session_id: str, events: Iterable[Event], describe: Describe) -> 
 
 def query_summary_json(query: QuerySummary) -> dict[str, object]:
     """A query in a list: as in the view of its session, without its events."""
+    usage = query.usage
     return _present(
         {
             "name": query.name,
             "session": query.session_id,
-            **_query_json(query),
-            "counts": {"events": query.events, "chunks": query.chunks, **_calls_json(query.usage)},
+            **_query_json(query, usage),
+            "counts": {"events": query.events, "chunks": query.chunks, **_calls_json(usage)},
             "firstActivity": _time(query.first_activity),
             "lastActivity": _time(query.last_activity),
         }
@@ -111,7 +114,7 @@ def summary_json(session: SessionSummary) -> dict[str, object]:
     )
 
 
-def _query_json(query: QuerySummary) -> Entry:
+def _query_json(query: QuerySummary, usage: Usage) -> Entry:
     return _present(
         {
             "phase": query.phase,
@@ -130,9 +133,9 @@ def _query_json(query: QuerySummary) -> Entry:
             "streams": query.streams or None,
             "error": query.error,
             "errorSpan": query.error_span,
-            **_usage_json(query.usage),
+            **_usage_json(usage),
             "unpricedModels": query.tally.unpriced or None,
-            "retries": query.usage.retries or None,
+            "retries": usage.retries or None,
             "timeToFirstToken": _milliseconds(query.time_to_first_token),
             "startedAt": _time(query.started_at),
             "endedAt": _time(query.ended_at),

@@ -18,7 +18,16 @@ from ark_broker.model.errors import BadInput, NotFound
 from ark_broker.receive.context import parse_traceparent
 from ark_broker.receive.otlp.records import valid_trace_id
 from ark_broker.sessions.correlate import Link
-from ark_broker.sessions.keys import call_key, conversation_key, mcp_keys, query_key, task_key, trace_key, uid_key
+from ark_broker.sessions.keys import (
+    call_key,
+    conversation_key,
+    kind_of,
+    mcp_keys,
+    query_key,
+    task_key,
+    trace_key,
+    uid_key,
+)
 
 router = APIRouter(tags=["correlation"])
 
@@ -149,7 +158,7 @@ def _link_json(key: str, link: Link) -> dict[str, object]:
         "session": link.session_id,
         "query": link.query,
         "trace": link.trace_id,
-        "rule": "waiting" if link.session_id is None else key.partition(":")[0],
+        "rule": "waiting" if link.session_id is None else kind_of(key),
         "namedBy": link.rule,
     }
 

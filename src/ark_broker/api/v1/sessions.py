@@ -18,7 +18,7 @@ from ark_broker.api.services import Deps, Services
 from ark_broker.api.sse import LiveStream, hello, where_to_start
 from ark_broker.api.v1.events import After, Limit, Types
 from ark_broker.api.v1.frames import event_format, session_list_format
-from ark_broker.log.read import SESSION_LIST, Scope, SessionFilter, visible
+from ark_broker.log.read import SESSION_LIST, Scope, SessionFilter
 from ark_broker.model.errors import BadInput, NotFound
 from ark_broker.model.vocabulary import SessionStatus
 from ark_broker.receive.conventions.describe import describe
@@ -30,7 +30,6 @@ router = APIRouter(tags=["sessions"])
 
 #: Events that one view is folded from, at most; the newest are left to `/events`.
 MAX_VIEW_EVENTS = 50_000
-_VIEW_PAGE = 5_000
 _SSE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 _VIEW_EXAMPLE = {
@@ -135,16 +134,10 @@ async def session_view(services: Services, session_id: str) -> bytes:
         row = await reader.session(session_id, connection)
         if row is None:
             raise NotFound(f"no session {session_id!r}")
-        after, count, more = gone_at, 0, True
-        while more and count < MAX_VIEW_EVENTS:
-            page = await reader.page(Scope("session", session_id), after, _VIEW_PAGE, connection=connection)
-            for event in visible(page.events):
-                builder.add(event)
-            after, more, count = page.next, page.more, count + len(page.events)
+        scope = Scope("session", session_id)
+        cut = _cut(await reader.each(scope, gone_at, MAX_VIEW_EVENTS, builder.add, connection=connection))
     view = await asyncio.to_thread(builder.build)
-    content: dict[str, object] = summary_json(row.summary) | view | {"seq": head.seq, "log": head.log_id}
-    if more:
-        content |= {"truncated": True, "truncatedAfter": after}
+    content: dict[str, object] = summary_json(row.summary) | view | {"seq": head.seq, "log": head.log_id} | cut
     return orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
 
 
@@ -168,24 +161,16 @@ async def get_conversation(
     async with reader.snapshot() as connection:
         if await reader.session(session_id, connection) is None:
             raise NotFound(f"no session {session_id!r}")
-        after, count, more = gone_at, 0, True
-        while more and count < MAX_VIEW_EVENTS:
-            scope = Scope("session", session_id)
-            page = await reader.page(scope, after, _VIEW_PAGE, query=query, connection=connection)
-            for event in visible(page.events):
-                found.add(event)
-            after, more, count = page.next, page.more, count + len(page.events)
-    # Both may take a while for a large session, and others are to be served meanwhile.
+        scope = Scope("session", session_id)
+        cut = _cut(await reader.each(scope, gone_at, MAX_VIEW_EVENTS, found.add, query=query, connection=connection))
+    # It may take a while for a large session, and others are to be served meanwhile.
     built = await asyncio.to_thread(found.build)
     conversations = [item for item in built if conversation is None or item.get("id") == conversation]
     messages: list[object] = []
     for item in conversations:
         each = item["messages"]
         messages += each if isinstance(each, list) else []
-    content: dict[str, object] = {"id": session_id, "messages": messages, "conversations": conversations}
-    if more:
-        content |= {"truncated": True, "truncatedAfter": after}
-    return json_response(content)
+    return json_response({"id": session_id, "messages": messages, "conversations": conversations} | cut)
 
 
 @router.get("/v1/sessions/{session_id}/events", summary="Events of a session, in the order they joined it")
@@ -244,6 +229,11 @@ async def delete_session(session_id: str, services: Deps, background: Background
     response = json_response({"id": session_id, "deleted": True, "seq": commit.head})
     response.background = background
     return response
+
+
+def _cut(after: int | None) -> dict[str, object]:
+    """What an answer says that was made of the events up to a position; None: of all of them."""
+    return {} if after is None else {"truncated": True, "truncatedAfter": after}
 
 
 def _ns(moment: datetime | None) -> int | None:

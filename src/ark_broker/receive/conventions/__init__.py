@@ -2,8 +2,8 @@
 
 Adding a family is adding a module with a `FAMILY`, one line in `FAMILIES`, and what its programs really send to
 `tests/fixtures/families`. For each canonical field the first family (and in it the first attribute) that has a value
-wins. What a span is, is said by the first of: a name of the broker's own vocabulary; the attributes in `KINDS`, in
-that order; a family's span names; the beginning of a name.
+wins. What a span is, is said by the first of: a name of the broker's own vocabulary; the attributes in
+`_KIND_ORDER`; a family's span names; the beginning of a name.
 """
 
 from __future__ import annotations
@@ -179,9 +179,8 @@ def fill(event: Event, told: Told, defaults: Mapping[str, str]) -> None:
     event.type = event.kind if kind in v.RESERVED else kind
     for mark, refine in _REFINEMENTS.get(kind, _OTHER_REFINEMENTS):
         if mark in attributes:
-            # What the tables cannot say; they go first, but for a state, which they cannot spell.
-            refined = refine(told, kind)
-            found = {**refined, **found} if "task_state" not in refined else {**found, **refined}
+            # What the tables cannot say. Where they say it, they go first.
+            found = {**refine(told, kind), **found}
     for canonical, value in found.items():
         if canonical not in _TYPED:
             if canonical in _PLACES and _names_nothing(value):

@@ -10,8 +10,8 @@ from ark_broker.model import Event
 from ark_broker.model.details import Details
 from ark_broker.model.vocabulary import LLM_MESSAGE, LLM_REQUEST
 from ark_broker.receive.conventions import CONTENT_RANKS, pick
-from ark_broker.receive.conventions.exchange import exchange
-from ark_broker.receive.conventions.stored import arguments, read, structured
+from ark_broker.receive.conventions.exchange import exchange_of
+from ark_broker.receive.conventions.stored import Told, arguments, read, structured
 
 
 def describe(event: Event) -> Details:
@@ -28,7 +28,7 @@ def describe(event: Event) -> Details:
         output=structured(content.get("output", attributes.get("output"))),
         question_uri=uri if isinstance(uri, str) else None,
         message=message if isinstance(message, str) else None,
-        finish_reason=_reason(content.get("finish_reason")) or _reason_of_answer(event),
+        finish_reason=_reason(content.get("finish_reason")) or _reason_of_answer(event, told),
         display_name=name if isinstance(name, str) and name != event.type else None,
         duration_ms=_number(content.get("duration_ms")),
         first_token_ms=_first_token(attributes, content),
@@ -42,11 +42,12 @@ def _reason(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _reason_of_answer(event: Event) -> str | None:
+def _reason_of_answer(event: Event, told: Told) -> str | None:
     """Some families say it in the message alone."""
     if event.type not in (LLM_REQUEST, LLM_MESSAGE):
         return None
-    return next((str(message["finish_reason"]) for message in exchange(event).gave if "finish_reason" in message), None)
+    gave = exchange_of(event, told).gave
+    return next((str(message["finish_reason"]) for message in gave if "finish_reason" in message), None)
 
 
 def _number(value: object) -> float | None:

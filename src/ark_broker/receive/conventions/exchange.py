@@ -10,7 +10,7 @@ from ark_broker.model import vocabulary as v
 from ark_broker.model.details import Exchange, Message
 from ark_broker.receive.conventions.flattened import unflatten
 from ark_broker.receive.conventions.messages import as_messages, system_message
-from ark_broker.receive.conventions.stored import arguments, read, structured
+from ark_broker.receive.conventions.stored import Told, arguments, read, structured
 
 #: Where a call keeps what it was given and what it gave, best first. A name that ends in a dot is the beginning of
 #: flattened keys.
@@ -75,8 +75,11 @@ def exchange(event: Event) -> Exchange:
     if event.type not in _CALLS and event.type not in _RUNS:
         return Exchange()
     told = read(event)
-    if told is None:
-        return Exchange()
+    return Exchange() if told is None else exchange_of(event, told)
+
+
+def exchange_of(event: Event, told: Told) -> Exchange:
+    """`exchange` of a model call or an agent's run whose body was read already."""
     attributes = told.attributes
     if isinstance(told.name, str) and told.name in _SINGLE and event.kind == "log":
         role, is_answer = _SINGLE[told.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -15,15 +16,13 @@ from ark_broker.receive.otlp.canonical import plain, plain_attributes
 _MAX_JSON_TEXT: Final = 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
 class Told:
     """What a stored event says: attributes, name, and the text or structure of a log record's body."""
 
-    __slots__ = ("attributes", "message", "name")
-
-    def __init__(self, attributes: Mapping[str, Any], name: object, message: object) -> None:
-        self.attributes = attributes
-        self.name = name
-        self.message = message
+    attributes: Mapping[str, Any]
+    name: object
+    message: object
 
 
 def read(event: Event) -> Told | None:
