@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
-from ark_broker.log.read import WHOLE_LOG
+from ark_broker.log.scope import WHOLE_LOG
 from ark_broker.log.writer import Writer
 from ark_broker.model.errors import LogUnavailable, Overloaded
 from tests.support.api import Api, StartApi

@@ -10,7 +10,8 @@ import pytest
 
 from ark_broker.log import schema
 from ark_broker.log.database import Database, open_database
-from ark_broker.log.read import WHOLE_LOG, Reader
+from ark_broker.log.read import Reader
+from ark_broker.log.scope import WHOLE_LOG
 from ark_broker.log.tail import Tail
 from ark_broker.log.writer import Writer
 from ark_broker.model import Event

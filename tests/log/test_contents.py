@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from ark_broker.log.contents import MIN_BODY, is_split, join, references, split
 from ark_broker.log.maintenance import Maintenance
-from ark_broker.log.read import WHOLE_LOG, Scope
+from ark_broker.log.scope import WHOLE_LOG, Scope
 from ark_broker.log.tables import contents, events
 from tests.log.conftest import Log
 from tests.support.events import child, make, root

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ark_broker.log.read import Scope
+from ark_broker.log.scope import Scope
 from ark_broker.model import Event
 from ark_broker.model.errors import NotFound, TooLarge
 from ark_broker.model.vocabulary import TOMBSTONES

@@ -9,7 +9,8 @@ import orjson
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
-from ark_broker.log.read import SESSION_LIST, WHOLE_LOG, Scope, SessionFilter
+from ark_broker.log.read import SessionFilter
+from ark_broker.log.scope import SESSION_LIST, WHOLE_LOG, Scope
 from tests.log.conftest import Log
 from tests.support.events import NOON, child, make, root, trace
 

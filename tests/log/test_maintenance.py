@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ark_broker.log.maintenance import Maintenance
-from ark_broker.log.read import WHOLE_LOG
+from ark_broker.log.scope import WHOLE_LOG
 from tests.log.conftest import Log
 from tests.support.events import child, make
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from ark_broker.log.packs import pack_finished, packed_ids
-from ark_broker.log.read import WHOLE_LOG, Scope
+from ark_broker.log.scope import WHOLE_LOG, Scope
 from ark_broker.log.tables import events, packs
 from ark_broker.model import Event
 from tests.log.conftest import Log

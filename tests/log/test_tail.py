@@ -6,7 +6,8 @@ import asyncio
 import random
 
 from ark_broker.log.listen import Listener
-from ark_broker.log.read import SESSION_LIST, WHOLE_LOG, Scope, SessionChange
+from ark_broker.log.read import SessionChange
+from ark_broker.log.scope import SESSION_LIST, WHOLE_LOG, Scope
 from ark_broker.log.tail import Burst, Follower, Format, Item
 from ark_broker.model import Event
 from tests.log.conftest import Log

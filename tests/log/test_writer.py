@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from ark_broker.log.read import WHOLE_LOG, Scope
+from ark_broker.log.scope import WHOLE_LOG, Scope
 from ark_broker.model.errors import LogUnavailable, NotFound, Overloaded
 from tests.log.conftest import Log, open_log
 from tests.support.events import child, make, root

@@ -18,7 +18,8 @@ from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 
 from ark_broker.api.services import Services
-from ark_broker.log.read import Head, Scope
+from ark_broker.log.read import Head
+from ark_broker.log.scope import Scope
 from ark_broker.log.tail import Burst, Follower, Format
 from ark_broker.model.errors import BadInput
 

@@ -14,7 +14,7 @@ from sqlalchemy import LargeBinary, Table, event
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.types import BigInteger, Float, SmallInteger
+from sqlalchemy.types import BigInteger, Float, Integer, SmallInteger
 
 #: Failures of the database itself, not of what was sent to it: the same batch may pass later.
 UNAVAILABLE: Final = (
@@ -144,6 +144,8 @@ def _array_type(column_type: Any) -> str:
         return "smallint"
     if isinstance(column_type, BigInteger):
         return "bigint"
+    if isinstance(column_type, Integer):
+        return "integer"
     if isinstance(column_type, Float):
         return "float8"
     return "text"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ark_broker.log.contents import fetch_events
 from ark_broker.log.database import Database
 from ark_broker.log.memory import decode_query, decode_session, fetch_links, link_of_call, select_links
-from ark_broker.log.packs import packed_between, unpack
+from ark_broker.log.packs import Packed, packed_between, unpack
+from ark_broker.log.scope import Scope
 from ark_broker.log.tables import GONE, events, links, log_head, packs, queries, sessions
 from ark_broker.model import Event
 from ark_broker.model.vocabulary import TOMBSTONES
@@ -22,6 +24,8 @@ from ark_broker.sessions.summary import AGENT_MARK, QuerySummary, SessionSummary
 
 #: Rows looked at for one filtered page. A rarer match is found on a later page: the cursor moves on.
 SCAN_LIMIT: Final = 10_000
+#: Sessions whose queries are read at once.
+_IDS: Final = 500
 #: Events read at once by who wants all of a stream's.
 _EACH_PAGE: Final = 5_000
 
@@ -33,60 +37,6 @@ class Head:
     log_id: str
     seq: int
     floor: int
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """The stream that a cursor runs on: the log, one session, one query (by name), or the list of sessions."""
-
-    kind: Literal["log", "session", "query", "sessions"]
-    name: str = ""
-
-    def position(self, item: Event | SessionChange) -> int | None:
-        """The item's position in this stream."""
-        if self.kind == "session" and isinstance(item, Event):
-            return item.session_seq
-        if self.kind == "query" and isinstance(item, Event):
-            return item.query_seq
-        return item.seq
-
-    @property
-    def column(self) -> ColumnElement[int | None]:
-        """The column that holds `position`."""
-        match self.kind:
-            case "session":
-                return events.c.session_seq
-            case "query":
-                return events.c.query_seq
-            case _:
-                return events.c.seq
-
-    @property
-    def packed_columns(self) -> tuple[list[ColumnElement[bool]], ColumnElement[int], ColumnElement[int]]:
-        """Which packs belong to the stream, and their first and last position in it."""
-        match self.kind:
-            case "session":
-                return [packs.c.session_id == self.name], packs.c.first_session_seq, packs.c.last_session_seq
-            case "query":
-                return [packs.c.query == self.name], packs.c.first_query_seq, packs.c.last_query_seq
-            case _:
-                return [], packs.c.first_seq, packs.c.last_seq
-
-    @property
-    def where(self) -> list[ColumnElement[bool]]:
-        """Which rows belong to the stream."""
-        match self.kind:
-            case "session":
-                return [events.c.session_id == self.name]
-            case "query":
-                return [events.c.query == self.name]
-            case _:
-                return []
-
-
-WHOLE_LOG: Final = Scope("log")
-#: Not events, but the sessions that they changed: `SessionChange`s.
-SESSION_LIST: Final = Scope("sessions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +63,8 @@ class SessionChange:
     id: str
     seq: int
     summary: SessionSummary | None
+    #: Its queries, where they were asked for.
+    queries: tuple[QuerySummary, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +122,9 @@ class Reader:
         position = scope.column
         window = select(events).where(*scope.where, position > after).order_by(position)
         until: int | None = None
-        if types or query is not None:
+        if scope.expires:
+            window = window.where(_unexpired())
+        if types or query is not None or not scope.is_indexed:
             until = await self._scan_end_of(connection, scope, after)
             window = window.where(*([events.c.type.in_(types)] if types else []))
             window = window.where(*([events.c.query == query] if query is not None else []))
@@ -179,7 +133,9 @@ class Reader:
         if len(found) == limit:
             until = scope.position(found[-1])
         # Rows first, packs second: what is packed in between is then seen twice rather than never.
-        packed = await packed_between(connection, *scope.packed_columns, scope.position, after, until)
+        packed = Packed([], until)
+        if scope.packed_columns is not None:
+            packed = await packed_between(connection, *scope.packed_columns, scope.position, after, until)
         merged = {event.seq: event for event in packed.events if _matches(event, types, query)}
         merged |= {event.seq: event for event in found if _is_within(scope.position(event), packed.until)}
         ordered = sorted(merged.values(), key=lambda event: scope.position(event) or 0)
@@ -213,7 +169,9 @@ class Reader:
     async def _scan_end_of(connection: AsyncConnection, scope: Scope, after: int) -> int | None:
         """The position that a filtered page looks at last; None where that is the end of the stream."""
         position = scope.column
-        rows = select(position).where(*scope.where, position > after).order_by(position)
+        # Of a stream without an index of its own, rows of the one that it is a part of are counted.
+        whole = scope if scope.is_indexed else Scope(scope.kind, scope.name)
+        rows = select(position).where(*whole.where, position > after).order_by(position)
         return (await connection.execute(rows.offset(SCAN_LIMIT - 1).limit(1))).scalar_one_or_none()
 
     async def between(self, after: int, until: int, limit: int) -> list[tuple[int, Event]]:
@@ -244,11 +202,13 @@ class Reader:
 
     async def last_position(self, scope: Scope) -> int:
         """Position of the newest event of the stream; 0 where there is none."""
-        where, _, last = scope.packed_columns
         in_rows = select(scope.column).where(*scope.where).order_by(scope.column.desc()).limit(1)
-        in_packs = select(last).where(*where).order_by(last.desc()).limit(1)
+        statements: list[Select[Any]] = [in_rows]
+        if scope.packed_columns is not None:
+            where, _, last = scope.packed_columns
+            statements.append(select(last).where(*where).order_by(last.desc()).limit(1))
         async with self._database.reader.connect() as connection:
-            found = [(await connection.execute(query)).scalar_one_or_none() for query in (in_rows, in_packs)]
+            found = [(await connection.execute(query)).scalar_one_or_none() for query in statements]
         return max(position or 0 for position in found)
 
     async def last_chunk(self, query: str) -> Event | None:
@@ -338,11 +298,16 @@ class Reader:
         row = (await connection.execute(_by_activity(conditions, before).offset(SCAN_LIMIT - 1).limit(1))).one_or_none()
         return None if row is None else (row.last_activity, row.id)
 
-    async def session_changes(self, after: int, until: int, limit: int) -> list[SessionChange]:
-        """Sessions that changed in positions (after, until], each once, by the position of its last change."""
+    async def session_changes(
+        self, after: int, until: int, limit: int, *, only: str = "", whole: bool = False
+    ) -> list[SessionChange]:
+        """Sessions that changed in positions (after, until], each once, by the position of its last change.
+
+        `only`: the session of that id. `whole`: with their queries.
+        """
         statement = (
             select(sessions.c.id, sessions.c.seq, sessions.c.status, sessions.c.state)
-            .where(sessions.c.seq > after, sessions.c.seq <= until)
+            .where(*([sessions.c.id == only] if only else []), sessions.c.seq > after, sessions.c.seq <= until)
             .order_by(sessions.c.seq, sessions.c.id)
             .limit(limit)
         )
@@ -354,7 +319,14 @@ class Reader:
         if len(changes) == limit and changes[0].seq != changes[-1].seq:
             # One commit changes many sessions at one position: never stop in the middle of them.
             changes = [change for change in changes if change.seq != changes[-1].seq]
-        return changes
+        return await self.with_queries(changes) if whole else changes
+
+    async def with_queries(self, changes: Sequence[SessionChange]) -> list[SessionChange]:
+        """The same changes, with the queries that each session has by now."""
+        ids = [change.id for change in changes if change.summary is not None]
+        async with self._database.reader.connect() as connection:
+            found = await fetch_queries(connection, ids)
+        return [replace(change, queries=tuple(found.get(change.id, ()))) for change in changes]
 
     async def queries_of(self, session_id: str, limit: int, connection: AsyncConnection) -> list[QuerySummary]:
         """Summaries of the session's queries, by name."""
@@ -401,6 +373,22 @@ class Reader:
         async with self._database.reader.connect() as connection:
             found = await connection.execute(select(links.c.key).where(links.c.key == query_key(name)))
             return found.scalar_one_or_none() is not None
+
+
+async def fetch_queries(connection: AsyncConnection, session_ids: Sequence[str]) -> dict[str, list[QuerySummary]]:
+    """Summaries of all queries of these sessions, by session."""
+    found: dict[str, list[QuerySummary]] = {}
+    for start in range(0, len(session_ids), _IDS):
+        page = session_ids[start : start + _IDS]
+        rows = await connection.execute(select(queries.c.state).where(queries.c.session_id.in_(page)))
+        for state in rows.scalars():
+            query = decode_query(state)
+            found.setdefault(query.session_id, []).append(query)
+    return found
+
+
+def _unexpired() -> ColumnElement[bool]:
+    return or_(events.c.expires_at.is_(None), events.c.expires_at > time.time_ns())
 
 
 def _matches(event: Event, types: Sequence[str], query: str | None) -> bool:

@@ -8,6 +8,7 @@ links    ── key → (session, query): how an event that names no session fin
 waiting  ── key → position of an event without a session, to be found when the key's link appears
 sessions ── one summary row a session, kept in step with the log by the writer's transaction
 queries  ── one summary row a query of a session, likewise
+ark_sessions ── what the list of sessions that Ark's clients read is sorted and filtered by
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Float,
     Index,
     Integer,
@@ -25,6 +27,8 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    and_,
+    literal_column,
 )
 
 metadata: Final = MetaData()
@@ -84,6 +88,8 @@ events: Final = Table(
     Column("cost", Float),
     Column("cost_by", Text),
     Column("correlated_by", Text),
+    # When the producer wants it forgotten, in the broker's clock.
+    Column("expires_at", BigInteger),
     Column("body", LargeBinary, nullable=False),
 )
 Index("events_id", events.c.id, unique=True)
@@ -106,6 +112,38 @@ for _name, _column in (("session", events.c.session_seq), ("query", events.c.que
         postgresql_where=_column != events.c.seq,
         sqlite_where=_column != events.c.seq,
     )
+
+Index(
+    "events_expiring",
+    events.c.expires_at,
+    postgresql_where=events.c.expires_at.is_not(None),
+    sqlite_where=events.c.expires_at.is_not(None),
+)
+
+
+def _is_kind(kind: str) -> ColumnElement[bool]:
+    # A literal: with a parameter in its place neither planner could tell that a partial index holds the rows.
+    return events.c.kind == literal_column(f"'{kind}'")
+
+
+#: Streams of one sort of event, and which rows belong to them (`log.scope`).
+FEEDS: Final = {
+    "messages": _is_kind("message"),
+    "operations": and_(_is_kind("event"), events.c.query_uid.is_not(None)),
+    "chunks": _is_kind("chunk"),
+    "spans": _is_kind("span"),
+}
+for _feed, _by, _columns in (
+    ("messages", "", (events.c.seq,)),
+    ("messages", "_conversation", (events.c.conversation_id, events.c.seq)),
+    ("messages", "_query", (events.c.query, events.c.query_seq)),
+    ("operations", "", (events.c.seq,)),
+    ("operations", "_uid", (events.c.query_uid, events.c.seq)),
+    ("operations", "_session", (events.c.session_id, events.c.session_seq)),
+    ("chunks", "", (events.c.seq,)),
+    ("spans", "", (events.c.seq,)),
+):
+    Index(f"events_{_feed}{_by}", *_columns, postgresql_where=FEEDS[_feed], sqlite_where=FEEDS[_feed])
 
 # Markers of finished streams: what is to be packed.
 Index(
@@ -213,6 +251,23 @@ queries: Final = Table(
 )
 Index("queries_name", queries.c.name)
 Index("queries_uid", queries.c.uid)
+
+ark_sessions: Final = Table(
+    "ark_sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    # The id without what Ark puts before it: what its dashboard sorts by.
+    Column("name", Text, nullable=False),
+    # `active`, `idle` or `error`, and the last activity (ns), as Ark's clients have them (`sessions.ark`).
+    Column("status", Text, nullable=False),
+    Column("activity", BigInteger, nullable=False),
+    Column("conversations", Integer, nullable=False),
+    Column("search", Text, nullable=False),
+)
+Index("ark_sessions_activity", ark_sessions.c.activity, ark_sessions.c.id)
+Index("ark_sessions_status", ark_sessions.c.status, ark_sessions.c.activity, ark_sessions.c.id)
+Index("ark_sessions_name", ark_sessions.c.name, ark_sessions.c.id)
+Index("ark_sessions_conversations", ark_sessions.c.conversations, ark_sessions.c.activity, ark_sessions.c.id)
 
 #: `sessions.status` of a row that only says that the session is no more.
 GONE: Final = "gone"

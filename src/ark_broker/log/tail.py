@@ -12,7 +12,7 @@ is a cursor that is behind: it loses nothing and costs no memory. A stream that 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,7 +20,8 @@ from typing import Final
 import structlog
 
 from ark_broker.log.database import is_unavailable
-from ark_broker.log.read import SESSION_LIST, Reader, Scope, SessionChange
+from ark_broker.log.read import Reader, SessionChange
+from ark_broker.log.scope import Feed, Kind, Scope, scope_of
 from ark_broker.log.transaction import Commit
 from ark_broker.model import Event
 
@@ -38,7 +39,7 @@ WRITE_BYTES: Final = 256 * 1024
 #: Seconds between tries while the database cannot serve a reader that is behind.
 _DATABASE_AWAY_SECONDS: Final = 0.5
 #: Most sessions that one commit can change, and then some.
-_CHANGES: Final = 10_000
+_CHANGES: Final = 5_000
 
 #: What a stream is made of.
 Item = Event | SessionChange
@@ -53,6 +54,8 @@ class Format:
     encode: Callable[[Item, int], bytes]
     #: True for an item that readers have to look at themselves; it shows as `Burst.notable`, asked once for all.
     notable: Callable[[Item], bool] = lambda _item: False
+    #: Of sessions, their queries are wanted too.
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class Channel:
         kept = []
         frames = []
         for item in items:
-            position = self.scope.position(item)
+            position = item.seq if isinstance(item, SessionChange) else self.scope.position(item)
             if position is not None and position > after:
                 kept.append((position, item))
                 frames.append(self.format.encode(item, position))
@@ -158,6 +161,8 @@ class Tail:
         #: Bursts of all channels, oldest first: what to let go of when the ring is full.
         self._ring: deque[tuple[Channel, Burst]] = deque()
         self._channels: dict[Scope, dict[str, Channel]] = {}
+        #: How many of the streams that somebody reads are of each sort.
+        self._sorts: Counter[tuple[Kind, Feed]] = Counter()
         #: Everything up to here was delivered.
         self.head = 0
         self._target = 0
@@ -256,24 +261,40 @@ class Tail:
     async def _list_sessions_once(self) -> None:
         head = self.head
         while self._listed < head:
-            channels = self._channels.get(SESSION_LIST)
-            changes = await self._reader.session_changes(self._listed, head, _CHANGES) if channels else []
+            channels = self._session_channels()
+            whole = any(channel.format.whole for _, channel in channels)
+            changes: list[SessionChange] = []
+            if channels:
+                changes = await self._reader.session_changes(self._listed, head, _CHANGES, whole=whole)
             until = changes[-1].seq if len(changes) > _CHANGES // 2 else head
-            if changes:
-                for channel in list(self._channels.get(SESSION_LIST, {}).values()):
-                    self._add(channel, channel.make(changes, self._listed))
+            for scope, channel in self._session_channels():
+                wanted = [change for change in changes if scope.name in ("", change.id)]
+                if channel.format.whole and not whole:
+                    # It has come meanwhile: what was read is not enough for it. It reads for itself.
+                    channel.floor = until
+                    channel.wake()
+                elif wanted:
+                    self._add(channel, channel.make(wanted, self._listed))
             self._listed = until
+
+    def _session_channels(self) -> list[tuple[Scope, Channel]]:
+        if not self._sorts["sessions", ""]:
+            return []
+        return [
+            (scope, channel)
+            for scope, channels in self._channels.items()
+            if scope.kind == "sessions"
+            for channel in channels.values()
+        ]
 
     def _by_scope(self, deliveries: Sequence[tuple[int, Event]]) -> dict[Scope, list[Event]]:
         """Events by the streams that somebody reads, each at its position in that stream."""
         touched: dict[Scope, list[Event]] = {}
+        sorts = [(kind, feed) for kind, feed in self._sorts if kind != "sessions"]
         for position, event in deliveries:
-            for scope in (
-                Scope("log"),
-                Scope("session", event.session_id or ""),
-                Scope("query", event.query or ""),
-            ):
-                if scope in self._channels and scope.position(event) == position:
+            for kind, feed in sorts:
+                scope = scope_of(event, kind, feed)
+                if scope is not None and scope in self._channels and scope.position(event) == position:
                     touched.setdefault(scope, []).append(event)
         return touched
 
@@ -300,11 +321,15 @@ class Tail:
 
     def join(self, follower: Follower) -> Channel:
         """Put the follower on its channel, made if nobody else reads it."""
-        channels = self._channels.setdefault(follower.scope, {})
+        scope = follower.scope
+        if scope not in self._channels:
+            self._channels[scope] = {}
+            self._sorts[scope.kind, scope.feed] += 1
+        channels = self._channels[scope]
         channel = channels.get(follower.format.key)
         if channel is None:
-            floor = self._listed if follower.scope == SESSION_LIST else self.head
-            channel = Channel(follower.scope, follower.format, floor)
+            floor = self._listed if scope.kind == "sessions" else self.head
+            channel = Channel(scope, follower.format, floor)
             channels[follower.format.key] = channel
         channel.followers.add(follower)
         self.follower_count += 1
@@ -320,6 +345,10 @@ class Tail:
         del channels[channel.format.key]
         if not channels:
             del self._channels[channel.scope]
+            sort = channel.scope.kind, channel.scope.feed
+            self._sorts[sort] -= 1
+            if not self._sorts[sort]:
+                del self._sorts[sort]
 
 
 class Follower:
@@ -397,8 +426,10 @@ class Follower:
         return burst
 
     async def _page(self, until: int) -> Sequence[Item]:
-        if self.scope == SESSION_LIST:
-            return await self._reader.session_changes(self.cursor, until, _CHANGES)
+        if self.scope.kind == "sessions":
+            return await self._reader.session_changes(
+                self.cursor, until, _CHANGES, only=self.scope.name, whole=self.format.whole
+            )
         return (await self._reader.page(self.scope, self.cursor, 500)).events
 
 

@@ -89,6 +89,8 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
 
     #: The rule that decided its session, see `ark_broker.sessions.correlate`.
     correlated_by: str | None = None
+    #: When its producer wants it forgotten, in nanoseconds since the epoch; None for when retention says so.
+    expires_at: int | None = None
 
     @property
     def is_trace_root(self) -> bool:

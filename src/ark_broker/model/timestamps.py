@@ -25,6 +25,12 @@ def rfc3339(nanoseconds: int) -> str:
     return f"{text}.{fraction:09}Z"
 
 
+def rfc3339_milliseconds(nanoseconds: int) -> str:
+    """The same with three digits always: `2024-01-15T10:30:00.000Z`, as JavaScript writes it."""
+    seconds, fraction = divmod(nanoseconds, _NANOSECONDS)
+    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}.{fraction // 1_000_000:03}Z"
+
+
 def milliseconds(nanoseconds: int) -> int | float:
     """A duration in milliseconds: a whole number where it is one."""
     whole, rest = divmod(nanoseconds, 1_000_000)

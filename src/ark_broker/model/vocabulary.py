@@ -56,22 +56,37 @@ QUESTION_ANSWERED: Final = "question.answered"
 TASK_UPDATED: Final = "task.updated"
 ARTIFACT_UPDATED: Final = "artifact.updated"
 MESSAGE_ADDED: Final = "message.added"
+#: Says which conversation a query belongs to, and nothing else.
+CONVERSATION_NAMED: Final = "conversation.named"
+#: A report on a query of which no operation is known.
+SESSION_REPORTED: Final = "session.reported"
 
 SESSION_DELETED: Final = "session.deleted"
 #: The session was a guess; its events are in the one that `body.to` names.
 SESSION_MOVED: Final = "session.moved"
 LINK_CREATED: Final = "link.created"
 LINK_DELETED: Final = "link.deleted"
+#: A query was taken out of its session, with everything it had there.
+QUERY_DELETED: Final = "query.deleted"
+#: Messages, or operation events, were removed: of which query or conversation stands in the body.
+MESSAGES_DELETED: Final = "messages.deleted"
+EVENTS_DELETED: Final = "events.deleted"
+#: Everything of a sort was removed: `body.store` says what, `body.requestId` who asked.
+LOG_PURGED: Final = "log.purged"
 
+#: Reports that something is no more: no part of any view.
+TOMBSTONES: Final = frozenset(
+    {SESSION_DELETED, SESSION_MOVED, QUERY_DELETED, MESSAGES_DELETED, EVENTS_DELETED, LOG_PURGED}
+)
 #: Types the broker writes itself; a producer's event may not use them.
-RESERVED: Final = frozenset({SESSION_DELETED, SESSION_MOVED, LINK_CREATED, LINK_DELETED})
-#: Reports that a session is no more: no part of any view.
-TOMBSTONES: Final = frozenset({SESSION_DELETED, SESSION_MOVED})
+RESERVED: Final = TOMBSTONES | {LINK_CREATED, LINK_DELETED}
 
 #: Rules of correlation by which a session is named, rather than found (`Event.correlated_by`).
 EXPLICIT: Final = "explicit"
 BAGGAGE: Final = "baggage"
 OPERATOR: Final = "operator"
+#: Named by a record of another broker, which was stored there at the event's `time`.
+IMPORTED: Final = "import"
 
 Phase = Literal["pending", "running", "waiting", "done", "error", "canceled"]
 

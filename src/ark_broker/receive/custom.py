@@ -136,7 +136,7 @@ def _event(value: object) -> Event | None:
     if orchestrated is not None:
         return _told(value, orchestrator.fields_of(value, orchestrated))
     if operations.is_operation(value):
-        return _told(value, operations.fields_of(value))
+        return _operation(value)
     given = value.get("id")
     source = value.get("source")
     if given is not None and not isinstance(given, str | int):
@@ -153,6 +153,18 @@ def _told(value: dict[str, Any], fields: dict[str, Any]) -> Event:
     # What was found in its own words stands beside them, in the broker's: readers of the body know these.
     shown = {key: fields[key] for key in ("input", "output", "message") if key in fields}
     return _make(fields, identity, orjson.dumps(shown | value) if shown else content)
+
+
+def _operation(value: dict[str, Any]) -> Event:
+    fields = operations.fields_of(value)
+    content = orjson.dumps(value)
+    is_timed = _told_time(fields.get("time")) > 0
+    return told_event(fields, event_id("told", content) if is_timed else uuid.uuid4().bytes, content)
+
+
+def told_event(fields: dict[str, Any], identity: bytes, body: bytes, *, at: int = 0) -> Event:
+    """An event of which another program's words were understood as `fields`; `at` counts where they have no time."""
+    return _make({**fields, "time": _told_time(fields.get("time")) or at}, identity, body)
 
 
 def _told_time(value: object) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ark_broker.model import vocabulary as v
-from ark_broker.receive.fields import duration, name
+from ark_broker.receive.fields import as_name, duration, name
 
 _OUTCOMES: Final = ("Start", "Complete", "Canceled", "Error")
 #: Operation → type by outcome, in the order of `_OUTCOMES`.
@@ -60,7 +60,8 @@ def _type_of(reason: str) -> str:
         if operation != reason and operation in _TYPES:
             return _TYPES[operation][index]
     # As it came: `TeamTurnStart`, `A2AExecutionComplete`, `MemoryAddMessagesError`, a name of the future.
-    return reason or "event"
+    kind = as_name(reason)
+    return kind if kind and kind not in v.RESERVED else "event"
 
 
 def _phase_of(reason: str, data: Mapping[str, Any]) -> str | None:

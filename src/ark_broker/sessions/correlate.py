@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from ark_broker.model.vocabulary import BAGGAGE, EXPLICIT, OPERATOR, is_provisional, provisional
+from ark_broker.model.vocabulary import BAGGAGE, EXPLICIT, IMPORTED, OPERATOR, is_provisional, provisional
 from ark_broker.sessions.keys import (
     BY_CONVERSATION,
     BY_TRACE_ROOT,
@@ -35,7 +35,7 @@ from ark_broker.sessions.keys import (
 )
 
 #: Rules by which somebody named the session, rather than that it was found.
-NAMED = frozenset({EXPLICIT, BAGGAGE, OPERATOR})
+NAMED = frozenset({EXPLICIT, BAGGAGE, OPERATOR, IMPORTED})
 
 
 class Link(msgspec.Struct):

@@ -15,6 +15,7 @@ import msgspec
 
 from ark_broker.model import Event
 from ark_broker.model.vocabulary import LLM_CHUNK, QUERY_STARTED, Phase, SessionStatus, is_provisional
+from ark_broker.sessions.ark import ArkQuery, ArkSession, arrival_of, names_conversation, news_of
 from ark_broker.sessions.correlate import NAMED
 from ark_broker.sessions.footprint import MAX_NAMES, Dated, Footprint, earlier, include, value_of
 from ark_broker.sessions.phase import PhaseEvidence, evidence_class
@@ -48,6 +49,8 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
     first_token: int | None = None
     #: MCP session ids by server, the latest seen of each.
     mcp: dict[str, Dated] = msgspec.field(default_factory=dict)
+    #: What Ark's own events tell of it, in the order in which they came.
+    ark: ArkQuery | None = None
 
     def add(self, event: Event) -> None:
         """Fold one event in, which must not have been added before."""
@@ -209,6 +212,8 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
     last_ended: tuple[int, bool, str, Phase] | None = None
     #: What events of no query used.
     own: Tally | None = None
+    #: What Ark's own events tell of it, in the order in which they came; None where there are none.
+    ark: ArkSession | None = None
 
     def add(self, event: Event) -> None:
         """Fold in one event that joined the session, all but what depends on its query (see `fold`)."""
@@ -306,6 +311,8 @@ def fold(session: SessionSummary, queries: dict[str, QuerySummary], event: Event
     session.add(event)
     if event.query is not None:
         _fold_query(session, queries, event.query, event)
+        if event.kind in ("event", "message"):
+            _fold_ark(session, queries[event.query], event)
     else:
         own = session.own or Tally()
         own.count(event)
@@ -352,3 +359,25 @@ def _fold_query(session: SessionSummary, queries: dict[str, QuerySummary], name:
         before = query.phase
     query.add(event)
     session.query_changed(name, before, query.phase, query.evidence.last_end)
+
+
+def _fold_ark(session: SessionSummary, query: QuerySummary, event: Event) -> None:
+    """What the event means for the session that Ark's clients read. An event without a position is not stored yet."""
+    position = event.session_seq or event.seq
+    if not position:
+        return
+    news = news_of(event)
+    if news is not None:
+        told = query.ark = query.ark or ArkQuery()
+        before = told.phase if told.first else None
+        told.add(news, position, arrival_of(event))
+        header = session.ark = session.ark or ArkSession(created=told.created)
+        header.query_changed(query.name, before, told)
+    elif names_conversation(event):
+        told = query.ark = query.ark or ArkQuery()
+        told.conversation = told.conversation or event.conversation_id
+        told.messages += event.kind == "message"
+    else:
+        return
+    if session.ark is not None:
+        session.ark.active = max(session.ark.active, arrival_of(event))

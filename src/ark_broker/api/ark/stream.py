@@ -15,7 +15,7 @@ from ark_broker.api.errors import error_response, request_id_of, respond_to
 from ark_broker.api.paths import checked_name, raw_segments
 from ark_broker.api.services import Services, services_of
 from ark_broker.api.sse import DONE, KEEP_ALIVE, LiveStream, frame
-from ark_broker.log.read import Scope as LogScope
+from ark_broker.log.scope import Scope as LogScope
 from ark_broker.log.tail import Burst, Format, Item
 from ark_broker.model import Event
 from ark_broker.model.errors import BadInput

@@ -13,7 +13,7 @@ from ark_broker.api.paths import NameText, json_response
 from ark_broker.api.services import Deps
 from ark_broker.api.sse import LiveStream, hello, where_to_start
 from ark_broker.api.v1.frames import event_format
-from ark_broker.log.read import WHOLE_LOG
+from ark_broker.log.scope import WHOLE_LOG
 from ark_broker.model.errors import BadInput
 from ark_broker.receive.custom import decode_events
 

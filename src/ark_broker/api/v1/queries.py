@@ -12,7 +12,7 @@ from ark_broker.api.services import Deps, Services
 from ark_broker.api.sse import DONE, KEEP_ALIVE, LiveStream, hello, where_to_start
 from ark_broker.api.v1.frames import belongs, consumer_format
 from ark_broker.api.v1.sessions import Name
-from ark_broker.log.read import Scope
+from ark_broker.log.scope import Scope
 from ark_broker.log.tail import Burst
 from ark_broker.model import Event
 from ark_broker.model.errors import Conflict, NotFound

@@ -18,7 +18,8 @@ from ark_broker.api.services import Deps, Services
 from ark_broker.api.sse import LiveStream, hello, where_to_start
 from ark_broker.api.v1.events import After, Limit, Types
 from ark_broker.api.v1.frames import event_format, session_list_format
-from ark_broker.log.read import SESSION_LIST, Scope, SessionFilter
+from ark_broker.log.read import SessionFilter
+from ark_broker.log.scope import SESSION_LIST, Scope
 from ark_broker.model.errors import BadInput, NotFound
 from ark_broker.model.vocabulary import SessionStatus
 from ark_broker.receive.conventions.describe import describe

@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from ark_broker.model import Event
+from ark_broker.receive import operations
 from ark_broker.receive.conventions.parts import nests_too_deep
 from ark_broker.receive.otlp.canonical import plain, plain_attributes
 
@@ -45,7 +46,7 @@ def read(event: Event) -> Told | None:
         if isinstance(message, dict):
             attributes = {**message, **attributes}
         return Told(attributes, record.get("name") or record.get("eventName"), message)
-    inner = body.get("attributes")
+    inner = operations.fields_of(body) if operations.is_operation(body) else body.get("attributes")
     attributes = {**body, **inner} if isinstance(inner, dict) else body
     return Told(attributes, None, body.get("message"))
 
