@@ -13,6 +13,7 @@ from sqlalchemy import Column, ColumnElement, Table, delete, exists, func, or_, 
 
 from ark_broker.log.database import Database
 from ark_broker.log.packs import pack_finished
+from ark_broker.log.removal import expire
 from ark_broker.log.tables import contents, events, links, log_head, packs, sessions, waiting
 from ark_broker.log.writer import Writer, quiet_traces
 from ark_broker.model.vocabulary import TOMBSTONES
@@ -77,6 +78,7 @@ class Maintenance:
         jobs: list[tuple[str, Callable[[], Awaitable[object]], float]] = [
             ("quiet-traces", self.decide_quiet_traces, quiet_interval),
             ("pack", self.pack, max(0.2, min(30.0, self._pack_after / 4))),
+            ("expiry", self.expire, min(30.0, self._interval)),
         ]
         if self._link_bounds is not None:
             jobs.append(("links", self.bound_links, self._interval))
@@ -147,6 +149,15 @@ class Maintenance:
     async def pack(self) -> int:
         """Pack the chunks of streams that are finished for a while."""
         return await pack_finished(self._database, self._clock() - int(self._pack_after * _NANOSECONDS))
+
+    async def expire(self) -> int:
+        """Remove events whose time to live is over."""
+        now = self._clock()
+        expired = select(events.c.seq).where(events.c.expires_at <= now).limit(1)
+        async with self._database.reader.connect() as connection:
+            if (await connection.execute(expired)).first() is None:
+                return 0
+        return await expire(self._writer.operate, now)
 
     async def bound_links(self) -> None:
         """Forget links, and events that wait for one, by age and number, the oldest first. Counts what is left."""

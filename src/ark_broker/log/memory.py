@@ -14,6 +14,7 @@ from sqlalchemy import Select, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ark_broker.log.tables import GONE, contents, events, links, queries, sessions, waiting
+from ark_broker.sessions.ark_view import ListRow
 from ark_broker.sessions.correlate import Link
 from ark_broker.sessions.keys import call_key, call_of_key
 from ark_broker.sessions.summary import QuerySummary, SessionSummary
@@ -51,6 +52,8 @@ class Memory:
         self.queries: dict[str, dict[str, QuerySummary]] = {}
         #: Links as they were written last, and when (ns).
         self._written: dict[str, tuple[Link, int]] = {}
+        #: What is written in Ark's list of sessions; None for one that is not in it.
+        self._rows: dict[str, ListRow | None] = {}
         #: Whether events wait under a tool call's id; None: not looked yet.
         self.calls_wait: bool | None = None
         #: Keys of pieces that are stored already (`log.contents`).
@@ -60,7 +63,7 @@ class Memory:
         """Drop everything: another process committed, or a transaction failed half-way."""
         self.at = -1
         self.calls_wait = None
-        for kept in (self.links, self.sessions, self.gone, self.queries, self.contents, self._written):
+        for kept in (self.links, self.sessions, self.gone, self.queries, self.contents, self._written, self._rows):
             kept.clear()
 
     def start(self, prior: int) -> None:
@@ -97,6 +100,12 @@ class Memory:
             return False
         self._written[key] = (msgspec.structs.replace(link), now)
         return True
+
+    def is_row_news(self, session_id: str, row: ListRow | None) -> bool:
+        """True where the session's row in Ark's list has to be written, or taken away."""
+        known = session_id in self._rows and self._rows[session_id] == row
+        self._rows[session_id] = row
+        return not known
 
     async def load_sessions(self, connection: AsyncConnection, ids: Iterable[str]) -> None:
         """Make `sessions` hold a summary for each of `ids`: the stored one, or an empty one."""
@@ -149,6 +158,7 @@ class Memory:
     def drop_session(self, session_id: str) -> None:
         """The session is no more: deleted, or moved into another."""
         self.sessions.pop(session_id, None)
+        self._rows.pop(session_id, None)
         self.queries.pop(session_id, None)
 
 

@@ -14,12 +14,13 @@ from ark_broker.log.database import Dialect
 from ark_broker.log.memory import Memory
 from ark_broker.log.packs import packed_ids
 from ark_broker.log.rows import to_rows
-from ark_broker.log.tables import GONE, contents, events, links, log_head, queries, sessions, waiting
+from ark_broker.log.tables import GONE, ark_sessions, contents, events, links, log_head, queries, sessions, waiting
 from ark_broker.model import Event, event_id
 from ark_broker.model.vocabulary import EXPLICIT, is_provisional
+from ark_broker.sessions.ark_view import list_row
 from ark_broker.sessions.correlate import NAMED, Correlator
 from ark_broker.sessions.keys import Group, group, is_call, keys_of
-from ark_broker.sessions.summary import QuerySummary, fold, settle
+from ark_broker.sessions.summary import QuerySummary, SessionSummary, fold, settle
 
 
 @dataclass(slots=True)
@@ -136,6 +137,8 @@ class Transaction:
             event
             for event in batch
             if len(event.body) >= MIN_BODY and event.session_id is not None and not is_provisional(event.session_id)
+            # What may be removed by itself has to be gone then, and leave no piece behind.
+            if event.kind not in ("message", "event")
         ]
         if not long:
             return {}
@@ -183,6 +186,7 @@ class Transaction:
         """Take the session's summaries away. A row stays, to tell readers of the list at position `head`."""
         self.memory.drop_session(session_id)
         self._changed_sessions.discard(session_id)
+        await self.connection.execute(delete(ark_sessions).where(ark_sessions.c.id == session_id))
         await self.drop_queries(session_id)
         self.memory.gone[session_id] = self.head
         row = (session_id, GONE, None, 0, self.head, self.head, "", b"")
@@ -289,6 +293,17 @@ class Transaction:
             for session in found
         ]
         await self._upsert(sessions, ["id"], rows)
+        await self._write_ark_sessions(found)
+
+    async def _write_ark_sessions(self, changed: Sequence[SessionSummary]) -> None:
+        listed = {session.id: list_row(session) for session in changed}
+        news = {key: row for key, row in listed.items() if self.memory.is_row_news(key, row)}
+        rows = [msgspec.structs.astuple(row) for row in news.values() if row is not None]
+        await self._upsert(ark_sessions, ["id"], rows)
+        gone = [key for key, row in news.items() if row is None]
+        for start in range(0, len(gone), 500):
+            page = gone[start : start + 500]
+            await self.connection.execute(delete(ark_sessions).where(ark_sessions.c.id.in_(page)))
 
     async def _upsert(self, table: Table, key: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         if rows:

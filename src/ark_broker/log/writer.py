@@ -169,21 +169,21 @@ class Writer:
 
         The rows of its events are removed afterwards, outside this transaction (`maintenance`). Raises NotFound.
         """
-        return await self._operate(lambda transaction: _delete_session(transaction, session_id))
+        return await self.operate(lambda transaction: _delete_session(transaction, session_id))
 
     async def create_links(self, keys: Sequence[str], session_id: str, query: str | None) -> Commit:
         """Say where the keys belong: from here on, and for events that are under them by a guess, or wait there.
 
         Leaves a `link.created` event. Raises Conflict where a session is too large to be taken apart.
         """
-        return await self._operate(lambda transaction: _create_links(transaction, keys, session_id, query))
+        return await self.operate(lambda transaction: _create_links(transaction, keys, session_id, query))
 
     async def delete_link(self, key: str) -> Commit:
         """Forget where the key belongs: what comes is not placed by it; what was placed stays.
 
         Leaves a `link.deleted` event. Raises NotFound.
         """
-        return await self._operate(lambda transaction: _delete_link(transaction, key))
+        return await self.operate(lambda transaction: _delete_link(transaction, key))
 
     async def decide_quiet_traces(self, quiet_since: int, limit: int = 500) -> Commit:
         """Give traces that named no session, and are quiet since `quiet_since` (ns), a session of their own."""
@@ -196,17 +196,21 @@ class Writer:
                 transaction.correlator.decide_trace(key.removeprefix(TRACE_PREFIX))
             return []
 
-        return await self._operate(decide)
+        return await self.operate(decide)
 
-    # -- the task ----------------------------------------------------------------------------------
+    async def operate(self, run: Callable[[Transaction], Awaitable[list[Event]]]) -> Commit:
+        """Run `run` in a transaction of its own, in turn with the appends; what it returns are the events it added.
 
-    async def _operate(self, run: Callable[[Transaction], Awaitable[list[Event]]]) -> Commit:
+        Raises Overloaded while shutting down, LogUnavailable, and what `run` raises.
+        """
         if self._closing:
             raise Overloaded("the broker is shutting down")
         operation = _Operation(run, asyncio.get_running_loop().create_future())
         self._queue.append(operation)
         self._work.set()
         return await operation.answer
+
+    # -- the task ----------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         while True:

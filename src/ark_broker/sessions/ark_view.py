@@ -47,7 +47,7 @@ class ListRow(msgspec.Struct, frozen=True):
 
 def list_row(session: SessionSummary) -> ListRow | None:
     """None for a session that is not listed: nobody has named it, or any query of it."""
-    if session.ark is None and (not session.query_names or is_provisional(session.id)):
+    if session.ark is None and (session.unlisted or not session.query_names or is_provisional(session.id)):
         return None
     header = header_of(session)
     # A row that every commit rewrites costs more than a second of it is worth; Ark's own events always count.
@@ -79,7 +79,7 @@ def told_of(session: SessionSummary, queries: Iterable[QuerySummary]) -> list[To
     if session.ark is not None:
         told = [Told(query.name, query.ark) for query in queries if query.ark is not None and query.ark.first]
         return sorted(told, key=lambda each: each.query.first)
-    named = [query for query in queries if not is_provisional(query.name)]
+    named = [query for query in queries if not is_provisional(query.name) and not query.unlisted]
     named.sort(key=lambda query: (query.first_activity or 0, query.name))
     return [Told(query.name, _otherwise_told(query)) for query in named]
 

@@ -51,6 +51,8 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
     mcp: dict[str, Dated] = msgspec.field(default_factory=dict)
     #: What Ark's own events tell of it, in the order in which they came.
     ark: ArkQuery | None = None
+    #: Taken out of the list that Ark's clients see; an event of Ark brings it back.
+    unlisted: bool = False
 
     def add(self, event: Event) -> None:
         """Fold one event in, which must not have been added before."""
@@ -214,6 +216,8 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
     own: Tally | None = None
     #: What Ark's own events tell of it, in the order in which they came; None where there are none.
     ark: ArkSession | None = None
+    #: Taken out of the list that Ark's clients see; an event of Ark brings it back.
+    unlisted: bool = False
 
     def add(self, event: Event) -> None:
         """Fold in one event that joined the session, all but what depends on its query (see `fold`)."""
