@@ -22,7 +22,12 @@ from starlette.routing import Route
 
 from ark_broker import __version__
 from ark_broker.api import errors, grpc_port, health, openapi
-from ark_broker.api.ark.stream import StreamEndpoint
+from ark_broker.api.ark import events as ark_events
+from ark_broker.api.ark import messages as ark_messages
+from ark_broker.api.ark import sessions as ark_sessions
+from ark_broker.api.ark import stream as ark_stream
+from ark_broker.api.ark import traces as ark_traces
+from ark_broker.api.ark.surface import ArkSurface
 from ark_broker.api.connection import GuardedHttp
 from ark_broker.api.intake import Intake
 from ark_broker.api.middleware import PathSegments, RequestContext
@@ -164,12 +169,15 @@ def create_app(settings: Settings) -> FastAPI:
     # The hot routes are plain ASGI endpoints, and come first.
     for path, endpoint in otlp.endpoints().items():
         app.router.routes.append(Route(path, endpoint, methods=None, include_in_schema=False))
-    app.router.routes.append(Route("/stream/{rest:path}", StreamEndpoint(), include_in_schema=False))
-    for router in (health.router, events.router, sessions.router, queries.router, traces.router, links.router):
-        app.include_router(router)
+    app.router.routes.append(Route("/stream/{rest:path}", ark_stream.StreamEndpoint(), include_in_schema=False))
+    for resource in (health, events, sessions, queries, traces, links):
+        app.include_router(resource.router)
+    for resource in (ark_messages, ark_events, ark_sessions, ark_traces, ark_stream):
+        app.include_router(resource.router)
     errors.install(app)
     openapi.install(app)
     app.add_middleware(PathSegments)
+    app.add_middleware(ArkSurface)
     app.add_middleware(RequestContext)
     return app
 
@@ -195,7 +203,8 @@ async def _start_grpc(services: Services) -> GrpcReceiver | None:
 
 
 def _operation_id(route: APIRoute) -> str:
-    return route.name
+    is_ark = any(str(tag).startswith("ark") for tag in route.tags)
+    return f"ark_{route.name}" if is_ark else route.name
 
 
 def _drain(app: FastAPI) -> None:

@@ -202,6 +202,19 @@ class Settings(BaseSettings):
         description="How often to look for other replicas' commits while its notifications are down.",
     )
 
+    # -- for Ark's programs
+    ark_compat: Annotated[Literal["a", "b", "c"], BeforeValidator(_lower)] = Field(
+        "c",
+        description="Where generations of Ark's own broker contradict each other, which one to be: `a` (0.1.67), `b`, "
+        "or `c` (the newest). See docs/ark.md.",
+    )
+    allow_purge: bool | None = Field(
+        None,
+        description="Whether the routes that remove everything of a sort (`DELETE /messages`, `/events`, `/stream`, "
+        "`/traces`, `/sessions`, `/conversations`) exist. Without it they do, as long as no authentication is "
+        "configured.",
+    )
+
     # -- what it does with time
     trace_quiet_seconds: Seconds = Field(
         60,
@@ -265,6 +278,11 @@ class Settings(BaseSettings):
         if value > 1 and "database_url" in info.data and _is_sqlite(info.data["database_url"]):
             raise PydanticCustomError("workers", "More than one worker needs PostgreSQL: set ARK_BROKER_DATABASE_URL")
         return value
+
+    @property
+    def purge_allowed(self) -> bool:
+        """Whether everything of a sort may be removed at once."""
+        return self.allow_purge is not False
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -12,11 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Scope
 
 from ark_broker.log.database import is_unavailable
 from ark_broker.model.errors import (
     ArkBrokerError,
     BadInput,
+    BadPage,
     Conflict,
     NotFound,
     Overloaded,
@@ -58,6 +60,8 @@ def status_of(error: Exception) -> int:
 
 def code_of(error: Exception, status: int) -> str:
     """The word for programs."""
+    if isinstance(error, BadPage):
+        return "PAGINATION_ERROR"
     if status == 400:
         return "VALIDATION_ERROR"
     return {409: "CONFLICT", 500: "INTERNAL_ERROR"}.get(status) or _STATUS_CODES.get(status, "REQUEST_ERROR")
@@ -101,6 +105,11 @@ def request_id_of(request: Request) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def is_ark(scope: Scope) -> bool:
+    """True for a request to the surface that Ark's programs use."""
+    return bool(scope.get("ark_broker.ark"))
+
+
 def respond_to(request: Request, error: Exception) -> Response:
     """The answer to an error that a route raised."""
     status = status_of(error)
@@ -138,8 +147,12 @@ def install(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        code = _STATUS_CODES.get(error.status_code, "REQUEST_ERROR")
-        return error_response(error.status_code, code, str(error.detail), request_id_of(request), headers=error.headers)
+        status, message, headers = error.status_code, str(error.detail), error.headers
+        if status == 404 or (status == 405 and is_ark(request.scope)):
+            # Ark's clients have never been told that a method is the wrong one.
+            status, message, headers = 404, "Not found", None
+        code = _STATUS_CODES.get(status, "REQUEST_ERROR")
+        return error_response(status, code, message, request_id_of(request), headers=headers)
 
     async def on_disconnect(_request: Request, _error: Exception) -> Response:
         return Response(status_code=400)

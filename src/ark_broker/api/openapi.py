@@ -122,7 +122,7 @@ _ROUTES: Final[dict[tuple[str, str], Json]] = {
         {"partialSuccess": {"errorMessage": "metrics are accepted and dropped"}},
     ),
     ("post", "/stream/{query}"): {
-        "tags": ["ark"],
+        "tags": ["ark: stream"],
         "summary": "Stream a query's completion chunks in",
         "description": "One JSON value a line, stored as it arrives; the request may stay open for hours. A line that "
         "is not JSON is reported, and the rest is kept.",
@@ -139,7 +139,7 @@ _ROUTES: Final[dict[tuple[str, str], Json]] = {
         },
     },
     ("get", "/stream/{query}"): {
-        "tags": ["ark"],
+        "tags": ["ark: stream"],
         "summary": "Read a query's completion chunks (SSE)",
         "description": "Chunks as they were posted, then `[DONE]`. Ends with an error chunk after a long silence.",
         "operationId": "read_chunks",
@@ -158,7 +158,7 @@ _ROUTES: Final[dict[tuple[str, str], Json]] = {
         },
     },
     ("post", "/stream/{query}/complete"): {
-        "tags": ["ark"],
+        "tags": ["ark: stream"],
         "summary": "Say that a query's stream is complete",
         "description": "Readers get `[DONE]`. A stream that goes on afterwards can be completed again.",
         "operationId": "complete_stream",

@@ -7,7 +7,6 @@ from urllib.parse import unquote
 
 import orjson
 from pydantic import AfterValidator, StringConstraints
-from starlette.requests import Request
 from starlette.responses import Response
 
 from ark_broker.model.errors import BadInput
@@ -38,16 +37,6 @@ NameText = Annotated[Text, StringConstraints(max_length=MAX_NAME)]
 def json_response(content: object, status_code: int = 200) -> Response:
     """`content` as compact JSON."""
     return Response(orjson.dumps(content), status_code=status_code, media_type="application/json")
-
-
-def raw_segments(request: Request) -> list[str]:
-    """The path's segments, each decoded on its own: `%2F` is a slash in a name, not a separator."""
-    raw = request.scope.get("raw_path") or request.scope["path"].encode()
-    path = bytes(raw).partition(b"?")[0].decode("ascii", "replace")
-    try:
-        return [unquote(segment, errors="strict") for segment in path.strip("/").split("/")]
-    except UnicodeDecodeError:
-        raise BadInput("the path is not UTF-8", "path") from None
 
 
 def routable(raw_path: bytes) -> str:

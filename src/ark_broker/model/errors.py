@@ -2,6 +2,7 @@
 
 ArkBrokerError
 ├── BadInput             the request is wrong, and will be wrong again        400
+│   ├── BadPage          … because there is no such page                      400
 │   ├── TooLarge         … because a limit was passed                         413
 │   └── UnsupportedMedia … because nobody here reads that type or encoding    415
 ├── Overloaded           no room right now; the same request may pass later   503 + Retry-After
@@ -22,6 +23,14 @@ class BadInput(ArkBrokerError):  # noqa: N818 - reads as what it says
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message if field is None else f"{field}: {message}")
+        self.field = field
+
+
+class BadPage(BadInput):
+    """`limit` or `cursor` is not one. Ark's clients know the sentence, which names the parameter itself."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
         self.field = field
 
 

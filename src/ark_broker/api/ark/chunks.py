@@ -19,7 +19,7 @@ from ark_broker.api.intake import body_chunks
 from ark_broker.api.paths import json_response
 from ark_broker.api.services import Services
 from ark_broker.model import Event, event_id
-from ark_broker.model.errors import BadInput, Overloaded
+from ark_broker.model.errors import BadInput, NotFound, Overloaded
 from ark_broker.model.vocabulary import STREAM_COMPLETED
 from ark_broker.receive.chunks import ChunkReader, LineSplitter, completion_event
 from ark_broker.receive.inflate import Decoder, decoder
@@ -144,6 +144,8 @@ async def append_patiently(services: Services, events: Sequence[Event]) -> None:
 async def complete(services: Services, query: str) -> Response:
     """Mark the stream complete, once: also where no chunk ever came, so that whoever waits for one ends."""
     last = await services.reader.last_chunk(query)
+    if last is None and services.settings.ark_compat != "c":
+        raise NotFound("Stream not found")
     if last is not None and last.type == STREAM_COMPLETED:
         return json_response({"status": "already_completed", "query": query})
     marker = completion_event(query, query, time.time_ns())

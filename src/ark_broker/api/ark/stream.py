@@ -1,24 +1,31 @@
-"""`/stream/{query}`: chunks in, chunks out, as Ark's executors and dashboards use it."""
+"""`/stream/{query}`: chunks in, chunks out, as Ark's executors and dashboards use it. `/stream`: those of all queries.
+
+Where generations of Ark's broker differ, `ARK_BROKER_ARK_COMPAT` says which one to be.
+"""
 
 from __future__ import annotations
 
 import re
+from math import inf
 from typing import Final
 
 import orjson
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ark_broker.api.ark import chunks
+from ark_broker.api.ark import chunks, lists, parameters
+from ark_broker.api.ark.purge import purge
 from ark_broker.api.errors import error_response, request_id_of, respond_to
-from ark_broker.api.paths import checked_name, raw_segments
-from ark_broker.api.services import Services, services_of
+from ark_broker.api.paths import checked_name, json_response, path_name
+from ark_broker.api.services import Deps, Services, services_of
 from ark_broker.api.sse import DONE, KEEP_ALIVE, LiveStream, frame
 from ark_broker.log.scope import Scope as LogScope
 from ark_broker.log.tail import Burst, Format, Item
 from ark_broker.model import Event
 from ark_broker.model.errors import BadInput
+from ark_broker.model.timestamps import rfc3339_milliseconds
 from ark_broker.model.vocabulary import LLM_ERROR, STREAM_COMPLETED
 
 #: What a reader of an unknown query may ask to wait, in seconds, at most.
@@ -38,55 +45,83 @@ class StreamEndpoint:
         await response(scope, receive, send)
 
     async def _respond(self, request: Request, services: Services) -> Response:
-        match request.method, raw_segments(request):
-            case "POST", [_, query]:
+        match request.method, [path_name(each, "query") for each in request.scope["path"].split("/")[2:]]:
+            case "POST", [query]:
                 return await chunks.ingest(request, services, checked_name(query, "query"))
-            case "POST", [_, query, "complete"]:
+            case "POST", [query, "complete"]:
                 return await chunks.complete(services, checked_name(query, "query"))
-            case "GET" | "HEAD", [_, query]:
+            case "GET", [query]:
                 return await read(request, services, checked_name(query, "query"))
-            case _, [_, _] | [_, _, "complete"]:
-                return self._not_allowed(request)
         return error_response(404, "NOT_FOUND", "Not found", request_id_of(request))
 
-    @staticmethod
-    def _not_allowed(request: Request) -> Response:
-        allowed = "POST" if request.url.path.rstrip("/").endswith("/complete") else "GET, HEAD, POST"
-        return error_response(
-            405, "METHOD_NOT_ALLOWED", f"allowed: {allowed}", request_id_of(request), headers={"Allow": allowed}
-        )
+
+router = APIRouter(tags=["ark: stream"])
+
+_EVERY: Final = LogScope("log", "", "chunks")
+
+
+def _stored(event: Event, position: int) -> bytes:
+    """`{"sequenceNumber", "timestamp", "data": {"queryId", "chunk", "complete"?}}`"""
+    head = orjson.dumps({"sequenceNumber": position, "timestamp": rfc3339_milliseconds(event.time)})[:-1]
+    data = b'{"queryId":' + orjson.dumps(event.query or "") + b',"chunk":' + event.body
+    data += b',"complete":true}' if event.type == STREAM_COMPLETED else b"}"
+    return head + b',"data":' + data + b"}"
+
+
+def _bare(event: Event, _position: int) -> bytes:
+    return event.body
+
+
+@router.get(
+    "/stream",
+    summary="Read or watch the chunks of all queries",
+    openapi_extra=parameters.documented("limit", "cursor", "watch", "Last-Event-ID"),
+)
+async def list_chunks(request: Request, services: Deps) -> Response:
+    cursor = parameters.loose_cursor(request)
+    if parameters.text(request, "watch") == "true":
+        return await lists.watch(request, services, _EVERY, lists.feed_format("ark-chunk", _bare), cursor)
+    return await lists.page(services, _EVERY, _stored, after=cursor or 0, limit=parameters.limit(request))
+
+
+@router.delete("/stream", summary="Remove the chunks of all queries")
+async def delete_chunks(request: Request, services: Deps) -> Response:
+    await purge(request, services, "chunks")
+    return json_response({"status": "success", "message": "Stream data purged"})
 
 
 _NOTABLE: Final = frozenset({STREAM_COMPLETED, LLM_ERROR})
 
 
-def _encode_chunk(item: Item, _position: int) -> bytes:
+def _encode_chunk(item: Item, position: int) -> bytes:
     if not isinstance(item, Event) or item.kind != "chunk" or item.type == STREAM_COMPLETED:
         return b""
-    return frame(item.body)
+    return frame(item.body, position=position)
 
 
-#: The chunk as it was posted, and nothing else: Ark's clients split on blank lines and parse what is left.
+#: The chunk as it was posted. Ark's clients read `data:` lines, and pass over any other.
 CHUNKS_ONLY: Final = Format("ark-chunks", _encode_chunk, lambda item: isinstance(item, Event) and item.type in _NOTABLE)
 
 
 async def read(request: Request, services: Services, query: str) -> Response:
     """`GET /stream/{query}`: chunks as they come (`from-beginning=true`: the stored ones first), then `[DONE]`."""
-    from_beginning = _flag(request, "from-beginning")
-    wait = _number(request, "wait-for-query", 0)
+    from_beginning = parameters.flag(request, "from-beginning")
+    is_newest = services.settings.ark_compat == "c"
+    wait = _number(request, "wait-for-query", 0, ignore=is_newest)
     _number(request, "max-chunk-size", 1)
+    scope = LogScope("query", query, "chunks")
     last = await services.reader.last_chunk(query)
     # A completion marker ends the stream only where nothing follows: the same name is streamed again after
     # an approval pause. What is before this position is history, and does not end it.
     settled = (last.query_seq or 0) if last is not None else 0
-    consumer = _ArkReader(services, settled, wait)
-    after = 0 if from_beginning else services.tail.head
+    after = await lists.resumed_after(request, services, 0 if from_beginning else None)
+    consumer = _ArkReader(services, scope, settled, wait, is_patient=not is_newest)
     return LiveStream(
         services,
-        LogScope("query", query),
+        scope,
         CHUNKS_ONLY,
         after,
-        b": connected\n\n",
+        lists.CONNECTED,
         inspect=consumer.inspect,
         on_silence=consumer.on_silence,
         patience=consumer.patience,
@@ -95,11 +130,17 @@ async def read(request: Request, services: Services, query: str) -> Response:
 
 
 class _ArkReader:
-    """When one reader's stream is over: a marker, an error chunk, or silence for too long."""
+    """When one reader's stream is over: a marker, an error chunk, or silence for too long.
 
-    def __init__(self, services: Services, settled: int, wait: int | None) -> None:
+    A patient one waits without end, unless it said how long: and then for the first chunk only.
+    """
+
+    def __init__(
+        self, services: Services, scope: LogScope, settled: int, wait: int | None, *, is_patient: bool
+    ) -> None:
+        self._scope = scope
         self._settled = settled
-        self._idle = services.settings.stream_idle_seconds
+        self._idle = inf if is_patient else services.settings.stream_idle_seconds
         self._wait = None if wait is None else max(1, min(wait, _LONGEST_WAIT))
         self._seen = False
 
@@ -108,9 +149,12 @@ class _ArkReader:
         if burst.notable:
             for number, item in enumerate(burst.items):
                 if isinstance(item, Event) and (item.query_seq or 0) >= self._settled and _ends(item):
-                    frames = [_encode_chunk(before, 0) for before in burst.items[: number + 1]]
+                    frames = [_encode_chunk(each, self._position(each)) for each in burst.items[: number + 1]]
                     return b"".join([*frames, DONE]), True
         return burst.data, False
+
+    def _position(self, item: Item) -> int:
+        return self._scope.position(item) or 0 if isinstance(item, Event) else 0
 
     def patience(self) -> float:
         return self._limit
@@ -139,17 +183,13 @@ def _ends(event: Event) -> bool:
     return isinstance(error, dict) and isinstance(error.get("message"), str) and isinstance(error.get("type"), str)
 
 
-def _flag(request: Request, name: str) -> bool:
-    value = request.query_params.get(name, "false")
-    if value not in {"true", "false"}:
-        raise BadInput('Invalid option: expected one of "true"|"false"', name)
-    return value == "true"
-
-
-def _number(request: Request, name: str, least: int) -> int | None:
-    value = request.query_params.get(name)
+def _number(request: Request, name: str, least: int, *, ignore: bool = False) -> int | None:
+    """A whole number; with `ignore`, None for what is none."""
+    value = parameters.text(request, name)
     if value is None:
         return None
     if not _WHOLE_NUMBER.fullmatch(value) or int(value) < least:
+        if ignore:
+            return None
         raise BadInput(f"Invalid input: expected a whole number of at least {least}", name)
     return int(value)

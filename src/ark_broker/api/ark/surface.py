@@ -1,0 +1,142 @@
+"""What Ark's programs may expect of every route they call.
+
+Paths are case-insensitive and may end in a slash; a name in them may have a slash as `%2F`. HEAD works where GET does.
+Any origin may read. Wrong methods are 404, JSON says its charset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import unquote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ark_broker.api.errors import error_response
+from ark_broker.api.paths import routable
+from ark_broker.model.errors import BadInput
+
+#: The paths, None for a name. Those of the first group also answer in Ark's manner.
+_ARK: Final = (
+    ("health",),
+    ("readyz",),
+    ("metrics",),
+    ("messages",),
+    ("memory-status",),
+    ("conversations",),
+    ("conversations", None),
+    ("conversations", None, "queries", None, "messages"),
+    ("queries", None, "messages"),
+    ("stream",),
+    ("stream", None),
+    ("stream", None, "complete"),
+    ("traces",),
+    ("traces", None),
+    ("events",),
+    ("events", None),
+    ("sessions",),
+    ("sessions", "queries", None),
+    ("sessions", None),
+    ("openapi.json",),
+    ("api-docs",),
+)
+_OTLP: Final = (("v1", "traces"), ("v1", "logs"), ("v1", "metrics"))
+_FIRST: Final = frozenset(shape[0] for shape in (*_ARK, *_OTLP))
+_METHODS: Final = "GET,HEAD,PUT,PATCH,POST,DELETE"
+
+
+class ArkSurface:
+    """Sits before the routes; lets every other request pass as it is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        raw = scope.get("raw_path") or scope["path"].encode()
+        if raw[1:].partition(b"/")[0].decode("latin-1").lower() not in _FIRST:
+            await self._app(scope, receive, send)
+            return
+        try:
+            segments = routable(raw).strip("/").split("/") if raw.endswith(b"//") else _segments(routable(raw))
+        except BadInput as error:
+            request_id = scope.get("ark_broker.request_id")
+            response = error_response(400, "VALIDATION_ERROR", str(error), request_id, extra={"field": error.field})
+            await response(scope, receive, send)
+            return
+        is_ark = (shape := _shape(segments, _ARK)) is not None
+        shape = shape or _shape(segments, _OTLP)
+        if shape is None:
+            await self._app(scope, receive, send)
+            return
+        scope["path"] = "/" + "/".join(
+            segment if literal is None else literal for segment, literal in zip(segments, shape, strict=True)
+        )
+        scope["ark_broker.ark"] = is_ark
+        if scope["method"] == "OPTIONS":
+            await _preflight(scope)(scope, receive, send)
+        elif scope["method"] == "HEAD":
+            await _head(self._app, scope, receive, _speaking(send))
+        else:
+            await self._app(scope, receive, _speaking(send))
+
+
+def _segments(path: str) -> list[str]:
+    return path.removeprefix("/").removesuffix("/").split("/")
+
+
+def _shape(segments: Sequence[str], shapes: Sequence[tuple[str | None, ...]]) -> tuple[str | None, ...] | None:
+    for shape in shapes:
+        if len(shape) == len(segments) and all(
+            literal is None or unquote(segment).lower() == literal
+            for segment, literal in zip(segments, shape, strict=True)
+        ):
+            return shape
+    return None
+
+
+def _preflight(scope: Scope) -> Response:
+    wanted = Headers(scope=scope).get("access-control-request-headers")
+    headers = {
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Allow-Methods": _METHODS,
+        "Vary": "Access-Control-Request-Headers",
+        "Content-Length": "0",
+    }
+    if wanted is not None and wanted.isprintable() and len(wanted) <= 1_000:
+        headers["Access-Control-Allow-Headers"] = wanted
+    return Response(status_code=204, headers=headers)
+
+
+def _speaking(send: Send) -> Send:
+    async def speak(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=list(message.get("headers", ())))
+            headers["Access-Control-Allow-Origin"] = "*"
+            if headers.get("content-type") == "application/json":
+                headers["content-type"] = "application/json; charset=utf-8"
+            message["headers"] = headers.raw
+        await send(message)
+
+    return speak
+
+
+async def _head(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """What GET would answer, without its body. A live stream ends as soon as it has begun."""
+    begun = False
+
+    async def begin(message: Message) -> None:
+        nonlocal begun
+        if message["type"] == "http.response.start":
+            begun = True
+            await send(message)
+
+    async def receive_until_begun() -> Message:
+        return {"type": "http.disconnect"} if begun else await receive()
+
+    await app({**scope, "method": "GET"}, receive_until_begun, begin)
+    await send({"type": "http.response.body", "body": b""})
