@@ -210,7 +210,7 @@ async def test_wrong_lines_and_cloud_events_are_named(api: Api) -> None:
 async def test_other_statuses(start_api: Any) -> None:
     async with start_api(max_body_bytes="1KiB") as api:
         assert (await post(api, EVENT, "text/plain")).status_code == 415
-        assert (await post(api, EVENT, "application/json", content_encoding="br")).status_code == 415
+        assert (await post(api, EVENT, "application/json", content_encoding="compress")).status_code == 415
         assert (await post(api, b" " * 2000, "application/json")).status_code == 413
         bomb = gzip.compress(b" " * 2000)
         assert (await post(api, bomb, "application/json", content_encoding="gzip")).status_code == 413

@@ -13,7 +13,7 @@ async def test_a_running_broker_is_alive_and_ready(each_api: Api) -> None:
     for path in ("/health", "/readyz"):
         response = await each_api.http.get(path)
         assert (response.status_code, response.text) == (200, "OK")
-        assert response.headers["content-type"].startswith("text/plain")
+        assert response.headers["content-type"].startswith("text/html")
 
 
 async def test_a_broker_that_shuts_down_wants_no_traffic(api: Api) -> None:

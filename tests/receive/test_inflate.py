@@ -7,6 +7,7 @@ import os
 import random
 import zlib
 
+import brotli
 import pytest
 import zstandard
 
@@ -34,8 +35,9 @@ ENCODED = {
     "deflate": zlib.compress(TEXT),
     " deflate ": raw_deflate(TEXT),
     "zstd": zstd(TEXT),
+    "br": brotli.compress(TEXT),
 }
-COMPRESSED = {"gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstd}
+COMPRESSED = {"gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstd, "br": brotli.compress}
 
 
 def inflate(encoding: str | None, body: bytes, limit: int = LIMIT, cuts: list[int] | None = None) -> bytes:
@@ -75,7 +77,7 @@ def test_raw_deflate_of_every_level_begins_with_no_zlib_header(level: int) -> No
         assert inflate("deflate", packer.compress(data) + packer.flush(), cuts=[1, 50]) == data
 
 
-@pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "gzip,identity", "snappy"])
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "compress", "gzip,identity", "snappy"])
 def test_other_encodings_are_refused_by_name(encoding: str) -> None:
     with pytest.raises(UnsupportedMedia, match="gzip, deflate, zstd"):
         decoder(encoding, LIMIT)

@@ -6,23 +6,23 @@ import asyncio
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from ark_broker.api.services import Deps
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health", summary="Is the process alive?", response_class=PlainTextResponse)
+@router.get("/health", summary="Is the process alive?", response_class=HTMLResponse)
 async def health() -> Response:
-    return PlainTextResponse("OK")
+    return HTMLResponse("OK")
 
 
 @router.get(
     "/readyz",
     summary="Should this process get traffic?",
     description="Database reachable (its schema was checked at start), writer alive, not shutting down.",
-    response_class=PlainTextResponse,
+    response_class=HTMLResponse,
 )
 async def ready(services: Deps) -> Response:
     problem = ""
@@ -38,7 +38,7 @@ async def ready(services: Deps) -> Response:
             problem = "the database does not answer"
     if problem:
         return PlainTextResponse(f"not ready: {problem}", status_code=503, headers={"Retry-After": "1"})
-    return PlainTextResponse("OK")
+    return HTMLResponse("OK")
 
 
 @router.get("/metrics", summary="Prometheus metrics of this process", response_class=PlainTextResponse)

@@ -32,8 +32,8 @@ _JSON: Final = "application/json"
 
 #: (method, path) → media type and example of the 200.
 _EXAMPLES: Final[dict[tuple[str, str], tuple[str, object]]] = {
-    ("get", "/health"): ("text/plain", "OK"),
-    ("get", "/readyz"): ("text/plain", "OK"),
+    ("get", "/health"): ("text/html", "OK"),
+    ("get", "/readyz"): ("text/html", "OK"),
     ("get", "/metrics"): ("text/plain", "ark_broker_stored_events_total 42.0\n"),
     ("get", "/v1/events"): (_JSON, _PAGE),
     ("get", "/v1/sessions/{session_id}/events"): (_JSON, _PAGE),

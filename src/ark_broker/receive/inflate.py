@@ -6,10 +6,13 @@ import zlib
 from collections.abc import Iterator
 from typing import Final, Protocol
 
+import brotli
 import zstandard
 
 from ark_broker.model.errors import BadInput, TooLarge, UnsupportedMedia
 
+#: As `Accept-Encoding` lists them.
+ENCODINGS: Final = "gzip, deflate, zstd, br"
 #: Inflated at once, at most (zstd: about): how far beyond its limit a body can get.
 _BLOCK: Final = 64 * 1024
 #: Handed to zlib at once, at most.
@@ -47,7 +50,9 @@ def decoder(content_encoding: str | None, limit: int) -> Decoder:
             return _Zlib(limit, "deflate")
         case "zstd":
             return _Zstd(limit)
-    raise UnsupportedMedia("supported encodings: gzip, deflate, zstd, identity", "Content-Encoding")
+        case "br":
+            return _Brotli(limit)
+    raise UnsupportedMedia(f"supported encodings: {ENCODINGS}, identity", "Content-Encoding")
 
 
 class _Identity:
@@ -185,6 +190,45 @@ class _Zstd:
     def finish(self) -> bytes:
         if self._frame is not None and not self._frame.eof:
             raise BadInput("the zstd stream is cut short", "body")
+        return b""
+
+
+class _Brotli:
+    """Brotli (RFC 7932), with its own windows of at most 16 MiB."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._empty = True
+        self._inflate = brotli.Decompressor()
+
+    def feed(self, chunk: bytes) -> bytes:
+        return b"".join(self.pieces(chunk))
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        if not chunk:
+            return
+        self._empty = False
+        if self._inflate.is_finished():
+            raise BadInput("data after the end of the brotli stream", "body")
+        part = self._step(chunk)
+        while part:
+            yield part
+            part = b"" if self._inflate.is_finished() else self._step(b"")
+
+    def _step(self, data: bytes) -> bytes:
+        try:
+            part: bytes = self._inflate.process(data, output_buffer_limit=_BLOCK)
+        except brotli.error as error:
+            raise BadInput(f"not brotli data: {error}", "body") from None
+        self._size += len(part)
+        if self._size > self._limit:
+            raise too_large(self._limit)
+        return part
+
+    def finish(self) -> bytes:
+        if not self._empty and not self._inflate.is_finished():
+            raise BadInput("the brotli stream is cut short", "body")
         return b""
 
 

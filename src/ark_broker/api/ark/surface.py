@@ -77,12 +77,13 @@ class ArkSurface:
             segment if literal is None else literal for segment, literal in zip(segments, shape, strict=True)
         )
         scope["ark_broker.ark"] = is_ark
-        if scope["method"] == "OPTIONS":
+        is_preflight = is_ark or "access-control-request-method" in Headers(scope=scope)
+        if scope["method"] == "OPTIONS" and is_preflight:
             await _preflight(scope)(scope, receive, send)
-        elif scope["method"] == "HEAD":
-            await _head(self._app, scope, receive, _speaking(send))
+        elif scope["method"] == "HEAD" and is_ark:
+            await _head(self._app, scope, receive, _speaking(send, is_ark=True))
         else:
-            await self._app(scope, receive, _speaking(send))
+            await self._app(scope, receive, _speaking(send, is_ark=is_ark))
 
 
 def _segments(path: str) -> list[str]:
@@ -112,12 +113,12 @@ def _preflight(scope: Scope) -> Response:
     return Response(status_code=204, headers=headers)
 
 
-def _speaking(send: Send) -> Send:
+def _speaking(send: Send, *, is_ark: bool) -> Send:
     async def speak(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(raw=list(message.get("headers", ())))
             headers["Access-Control-Allow-Origin"] = "*"
-            if headers.get("content-type") == "application/json":
+            if is_ark and headers.get("content-type") == "application/json":
                 headers["content-type"] = "application/json; charset=utf-8"
             message["headers"] = headers.raw
         await send(message)

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ark_broker.api.errors import message_of, retry_headers, status_of
 from ark_broker.api.services import Services, services_of
 from ark_broker.model.errors import UnsupportedMedia
+from ark_broker.receive.inflate import ENCODINGS
 from ark_broker.receive.otlp import (
     Decoded,
     Encoding,
@@ -106,7 +107,7 @@ class OtlpEndpoint:
             _log.error("unhandled error", exc_info=error, signal=self._signal)
         headers = retry_headers(error)
         if isinstance(error, UnsupportedMedia):
-            headers["Accept-Encoding"] = "gzip, deflate, zstd"
+            headers["Accept-Encoding"] = ENCODINGS
         return self._status(status, message_of(error), encoding, headers)
 
     def _method_not_allowed(self, method: str) -> Response:
