@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from ark_broker.ark_environment import old_variables
 from ark_broker.settings import load_settings
 from tests.support.postgres import PostgresServer, create_database, drop_database
 from tests.support.process import Broker, StartBroker, run_command
@@ -28,6 +29,8 @@ def _nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("ARK_BROKER_") and not name.startswith("ARK_BROKER_TEST_"):
             monkeypatch.delenv(name)
+    for name in old_variables():
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

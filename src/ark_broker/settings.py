@@ -17,13 +17,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from ark_broker.ark_environment import OldVariableInvalid, translate
 from ark_broker.model.errors import ArkBrokerError
 from ark_broker.model.event import KINDS, Kind
 
 PREFIX: Final = "ARK_BROKER_"
 
 #: Read by other programs of this project: `ark-broker demo`, and the tests.
-_NOT_SETTINGS: Final = re.compile(r"ARK_BROKER_(URL|TEST_\w+)")
+#: And those that Kubernetes sets beside a Service named `ark-broker`.
+_NOT_SETTINGS: Final = re.compile(r"ARK_BROKER_(URL|TEST_\w+|SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_\w+)")
 
 _SIZE_UNITS: Final = {
     "": 1,
@@ -265,6 +267,11 @@ class Settings(BaseSettings):
         description="Time that open requests have to finish when the broker is told to stop.",
     )
 
+    @field_validator("port", mode="before")
+    @classmethod
+    def _port_is_no_service_link(cls, value: object) -> object:
+        return cls.model_fields["port"].default if _is_service_link(value) else value
+
     @field_validator("database_url")
     @classmethod
     def _database_url_is_usable(cls, value: str | None) -> str | None:
@@ -357,9 +364,28 @@ def load_settings(overrides: Mapping[str, object] | None = None) -> Settings:
     """
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        old = translate(os.environ, lambda field: field in given or _is_set(field)).values
+        return Settings(**old | given)  # type: ignore[arg-type]
+    except OldVariableInvalid as error:
+        raise SettingsError(str(error)) from None
     except ValidationError as error:
         raise SettingsError("; ".join(_complaints(error, given))) from None
+
+
+def old_variable_warnings(overrides: Mapping[str, object] | None = None) -> list[str]:
+    """A line for each variable of Ark's own broker that is set: what it is understood as, or what to do instead."""
+    given = {name for name, value in (overrides or {}).items() if value is not None}
+    return translate(os.environ, lambda field: field in given or _is_set(field)).warnings
+
+
+def _is_set(field: str) -> bool:
+    value = os.environ.get(variable(field), "")
+    return bool(value) and not _is_service_link(value)
+
+
+def _is_service_link(value: object) -> bool:
+    """True for what Kubernetes puts into `ARK_BROKER_PORT` beside a Service named `ark-broker`: `tcp://10.0.0.7:80`."""
+    return isinstance(value, str) and value.startswith("tcp://")
 
 
 def _complaints(error: ValidationError, given: Mapping[str, object]) -> list[str]:

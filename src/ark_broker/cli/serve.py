@@ -105,7 +105,7 @@ def _otel_hint(settings: Settings, url: str) -> str:
 
 
 def _settings(**overrides: object) -> Settings:
-    from ark_broker.settings import SettingsError, load_settings, unknown_variables
+    from ark_broker.settings import SettingsError, load_settings, old_variable_warnings, unknown_variables
 
     try:
         settings = load_settings(overrides)
@@ -113,6 +113,8 @@ def _settings(**overrides: object) -> Settings:
         _fail(str(error), code=2)
     for name in unknown_variables():
         typer.echo(f"ark-broker: warning: {name} is not a setting (docs/settings.md lists them)", err=True)
+    for warning in old_variable_warnings(overrides):
+        typer.echo(f"ark-broker: warning: {warning} (docs/ark.md)", err=True)
     return settings
 
 

@@ -118,6 +118,8 @@ def _speaking(send: Send, *, is_ark: bool) -> Send:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(raw=list(message.get("headers", ())))
             headers["Access-Control-Allow-Origin"] = "*"
+            if is_ark and headers.get("content-type", "").startswith("text/event-stream"):
+                headers["content-type"] = "text/event-stream"
             if is_ark and headers.get("content-type") == "application/json":
                 headers["content-type"] = "application/json; charset=utf-8"
             message["headers"] = headers.raw
