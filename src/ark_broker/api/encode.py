@@ -54,12 +54,15 @@ class EventOut(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True,
     cost: float | None = None
     cost_by: str | None = None
     correlated_by: str | None = None
+    expires_at: str | None = None
     body: msgspec.Raw
 
 
 #: Fields that go out as they are.
 _SAME: Final = tuple(
-    name for name in EventOut.__struct_fields__ if name not in {"id", "time", "recorded_at", "duration", "body"}
+    name
+    for name in EventOut.__struct_fields__
+    if name not in {"id", "time", "recorded_at", "duration", "expires_at", "body"}
 )
 
 
@@ -71,6 +74,7 @@ def event_out(event: Event) -> EventOut:
         time=rfc3339(event.time),
         recorded_at=rfc3339(event.recorded_at),
         duration=None if event.duration is None else event.duration / 1_000_000,
+        expires_at=None if event.expires_at is None else rfc3339(event.expires_at),
         body=msgspec.Raw(event.body or b"null"),
         **same,
     )
