@@ -9,13 +9,15 @@ import orjson
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
-from ark_broker.log.read import SessionFilter
+from ark_broker.log import ark
+from ark_broker.log.read import Reader, SessionFilter
 from ark_broker.log.scope import SESSION_LIST, WHOLE_LOG, Scope
+from ark_broker.log.tables import FEEDS
 from tests.log.conftest import Log
 from tests.support.events import NOON, child, make, root, trace
 
 #: Tables that grow; `log_head` has one row.
-GROWING = {"events", "sessions", "queries", "links", "packs"}
+GROWING = {"events", "sessions", "queries", "links", "packs", "ark_sessions"}
 
 Statement = tuple[str, Any]
 
@@ -30,6 +32,8 @@ async def fill(log: Log) -> None:
                 child(f"child {number}", number),
                 make(f"chunk {number}", kind="chunk", query=f"q{number}", stream_id=f"q{number}"),
                 make(f"early {number}", kind="chunk", query=f"unknown{number}"),
+                make(f"message {number}", kind="message", query=f"q{number}", conversation_id=f"c{number}"),
+                make(f"operation {number}", query_uid=f"uid{number}", **fields),
             ]
         )
 
@@ -72,6 +76,40 @@ async def read_everything(log: Log) -> None:
         for before in (None, (NOON + 20, "s20")):
             await reader.session_list(conditions, before, 5)
     assert SESSION_LIST.kind == "sessions"
+    await read_for_ark(reader)
+
+
+async def read_for_ark(reader: Reader) -> None:
+    feeds = [
+        *(Scope("log", "", feed) for feed in FEEDS),
+        Scope("conversation", "c1", "messages"),
+        Scope("query", "q1", "messages"),
+        Scope("query", "q1", "chunks"),
+        Scope("uid", "uid1", "operations"),
+        Scope("session", "s1", "operations"),
+        Scope("session", "s1", "spans"),
+        Scope("trace", trace(1), "spans"),
+    ]
+    async with reader.snapshot() as connection:
+        for scope in feeds:
+            await reader.page(scope, 3, 10, connection=connection)
+            await ark.count(connection, scope)
+        await reader.page(Scope("conversation", "c1", "messages"), 3, 10, query="q1", connection=connection)
+        await ark.conversation_ids(connection, "c1", 10)
+        await ark.memory_status(connection)
+        await ark.list_traces(connection, None, 5)
+        await ark.list_traces(connection, 50, 5, "s1")
+        await ark.spans_of_trace(connection, trace(1))
+        await ark.whole_sessions(connection, ["s1", "s2"])
+        for conditions in (
+            ark.ArkFilter(),
+            ark.ArkFilter(status="active"),
+            ark.ArkFilter(since=NOON, until=NOON + 100, text="s1"),
+        ):
+            for sort in ("date", "name", "conversations"):
+                for descending in (True, False):
+                    await ark.list_sessions(connection, conditions, sort, descending=descending, offset=2, limit=5)
+    await reader.session_changes(3, 30, 10, only="s1", whole=True)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from ark_broker.api.services import Deps
 
@@ -39,6 +39,11 @@ async def ready(services: Deps) -> Response:
     if problem:
         return PlainTextResponse(f"not ready: {problem}", status_code=503, headers={"Retry-After": "1"})
     return HTMLResponse("OK")
+
+
+@router.get("/api-docs", include_in_schema=False)
+async def api_docs() -> Response:
+    return RedirectResponse("/docs")
 
 
 @router.get("/metrics", summary="Prometheus metrics of this process", response_class=PlainTextResponse)

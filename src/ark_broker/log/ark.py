@@ -144,7 +144,8 @@ async def count(connection: AsyncConnection, scope: Scope, *, query: str | None 
     bounded = select(events.c.seq).where(*conditions).limit(COUNT_LIMIT + 1).subquery()
     found = (await connection.execute(select(func.count()).select_from(bounded))).scalar_one()
     if scope.packed_columns is not None and found <= COUNT_LIMIT:
-        in_packs = select(packs.c.events).where(*scope.packed_columns[0]).limit(COUNT_LIMIT).subquery()
+        where, _, last = scope.packed_columns
+        in_packs = select(packs.c.events).where(*where).order_by(last).limit(COUNT_LIMIT).subquery()
         found += (await connection.execute(select(func.coalesce(func.sum(in_packs.c.events), 0)))).scalar_one()
     return int(found) if found <= COUNT_LIMIT else None
 
@@ -217,7 +218,7 @@ async def _first_spans(
 ) -> tuple[list[tuple[bytes, int]], int | None]:
     """(trace id, position) of the spans that are the first of their trace; and the cursor for what follows."""
     position = scope.column
-    window = select(position.label("position"), events.c.trace_id).where(*scope.where)
+    window = select(position.label("position"), events.c.trace_id).where(*scope.where, events.c.trace_id.is_not(None))
     window = window.where(*([position < before] if before is not None else [])).order_by(position.desc())
     scanned = window.limit(SCAN_LIMIT).subquery()
     earlier = events.alias("earlier")
