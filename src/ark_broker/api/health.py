@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from ark_broker.api.services import Deps
@@ -57,4 +57,4 @@ async def metrics(services: Deps) -> Response:
     found.waiting.set(links.waiting)
     found.forgotten_links.set(links.forgotten_links)
     found.forgotten_waiting.set(links.forgotten_waiting)
-    return Response(found.render(), media_type=CONTENT_TYPE_LATEST)
+    return Response(found.render(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -11,8 +11,9 @@ Nothing is told apart by its content: what is posted twice is stored twice, unle
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import msgspec
 import orjson
@@ -25,6 +26,7 @@ from ark_broker.receive.conventions.parts import MAX_DEPTH, nests_too_deep
 from ark_broker.receive.custom import told_event
 from ark_broker.receive.fields import MAX_NAME, name
 
+_T = TypeVar("_T")
 #: Messages in one request, at most.
 MAX_MESSAGES: Final = 10_000
 _SECOND: Final = 1_000_000_000
@@ -42,11 +44,14 @@ def decode_messages(body: bytes, *, now: int, attempt: str | None = None) -> lis
     `now` is the time of arrival, in nanoseconds. Raises BadInput that names the field, TooLarge.
     """
     value = _object(body)
-    conversation_id = _text(value, "conversation_id", least=0)
-    query_id = _text(value, "query_id", least=0)
-    if not isinstance(value.get("messages"), list):
-        raise BadInput(f"Invalid input: expected array, received {_kind_of(value, 'messages')}", "messages")
-    expires_at = _expiry(value, now)
+    issues = _Issues()
+    conversation_id = issues.collect(lambda: _text(value, "conversation_id", least=0))
+    query_id = issues.collect(lambda: _text(value, "query_id", least=0))
+    issues.collect(lambda: _list(value, "messages"))
+    expires_at = issues.collect(lambda: _expiry(value, now))
+    issues.settle()
+    assert conversation_id is not None
+    assert query_id is not None
     raw = _RAW_LIST.decode(_RAW.decode(body)["messages"])
     if len(raw) > MAX_MESSAGES:
         raise TooLarge(f"more than {MAX_MESSAGES} messages in one request", "messages")
@@ -119,14 +124,15 @@ def decode_operation(body: bytes, *, now: int, attempt: str | None = None) -> Ev
     Raises BadInput that names the field.
     """
     value = _object(body)
-    data = value.get("data")
-    if not isinstance(data, dict):
-        raise BadInput(f"Invalid input: expected object, received {_kind_of(value, 'data')}", "data")
-    _text(data, "queryId", "data.")
-    for field in ("queryName", "sessionId"):
-        if isinstance(data.get(field), str):
-            _text(data, field, "data.", least=0)
-    expires_at = _expiry(value, now)
+    issues = _Issues()
+    data = issues.collect(lambda: _data(value))
+    if data is not None:
+        issues.collect(lambda: _text(data, "queryId", "data."))
+        for field in ("queryName", "sessionId"):
+            if isinstance(data.get(field), str):
+                issues.collect(partial(_text, data, field, "data.", least=0))
+    expires_at = issues.collect(lambda: _expiry(value, now))
+    issues.settle()
     parts = _RAW.decode(body)
     parts.pop("ttl_seconds", None)
     ordered = {"data": parts.pop("data"), **parts}
@@ -140,10 +146,7 @@ def operation_event(value: dict[str, Any], *, identity: bytes, time: int, expire
 
     Raises BadInput where it names no query.
     """
-    data = value.get("data")
-    if not isinstance(data, dict):
-        raise BadInput(f"Invalid input: expected object, received {_kind_of(value, 'data')}", "data")
-    _text(data, "queryId", "data.")
+    _text(_data(value), "queryId", "data.")
     return _operation(value, orjson.dumps(value), identity, time, expires_at)
 
 
@@ -182,6 +185,40 @@ def session_event(value: dict[str, Any], *, identity: bytes, time: int) -> Event
     if not reason:
         fields["type"] = v.SESSION_REPORTED
     return told_event(fields, identity, orjson.dumps(value), at=time)
+
+
+class _Issues:
+    """What is wrong with a body: all of it is said at once, as Ark's broker does."""
+
+    def __init__(self) -> None:
+        self._found: list[BadInput] = []
+
+    def collect(self, read: Callable[[], _T]) -> _T | None:
+        """What `read` returns; None where it finds something wrong."""
+        try:
+            return read()
+        except BadInput as error:
+            self._found.append(error)
+            return None
+
+    def settle(self) -> None:
+        """Raise BadInput, which names the first field, where anything was wrong."""
+        if self._found:
+            together = BadInput("; ".join(map(str, self._found)))
+            together.field = self._found[0].field
+            raise together
+
+
+def _data(value: Mapping[str, Any]) -> dict[str, Any]:
+    data = value.get("data")
+    if not isinstance(data, dict):
+        raise BadInput(f"Invalid input: expected object, received {_kind_of(value, 'data')}", "data")
+    return data
+
+
+def _list(value: Mapping[str, Any], field: str) -> None:
+    if not isinstance(value.get(field), list):
+        raise BadInput(f"Invalid input: expected array, received {_kind_of(value, field)}", field)
 
 
 def _object(body: bytes) -> dict[str, Any]:

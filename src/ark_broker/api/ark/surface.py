@@ -18,7 +18,7 @@ from ark_broker.api.errors import error_response
 from ark_broker.api.paths import routable
 from ark_broker.model.errors import BadInput
 
-#: The paths, None for a name. Those of the first group also answer in Ark's manner.
+#: The paths, None for a name.
 _ARK: Final = (
     ("health",),
     ("readyz",),
@@ -43,12 +43,11 @@ _ARK: Final = (
     ("api-docs",),
 )
 _OTLP: Final = (("v1", "traces"), ("v1", "logs"), ("v1", "metrics"))
-_FIRST: Final = frozenset(shape[0] for shape in (*_ARK, *_OTLP))
 _METHODS: Final = "GET,HEAD,PUT,PATCH,POST,DELETE"
 
 
 class ArkSurface:
-    """Sits before the routes; lets every other request pass as it is."""
+    """Sits before the routes; lets requests to `/v1` pass as they are, but that any origin may send OTLP."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -58,24 +57,23 @@ class ArkSurface:
             await self._app(scope, receive, send)
             return
         raw = scope.get("raw_path") or scope["path"].encode()
-        if raw[1:].partition(b"/")[0].decode("latin-1").lower() not in _FIRST:
-            await self._app(scope, receive, send)
-            return
         try:
-            segments = routable(raw).strip("/").split("/") if raw.endswith(b"//") else _segments(routable(raw))
+            segments = routable(raw).removeprefix("/").removesuffix("/").split("/")
         except BadInput as error:
             request_id = scope.get("ark_broker.request_id")
             response = error_response(400, "VALIDATION_ERROR", str(error), request_id, extra={"field": error.field})
             await response(scope, receive, send)
             return
-        is_ark = (shape := _shape(segments, _ARK)) is not None
-        shape = shape or _shape(segments, _OTLP)
-        if shape is None:
+        # What is nobody's path is answered as Ark's clients expect it too.
+        is_ark = segments[0].lower() != "v1"
+        shape = _shape(segments, _ARK if is_ark else _OTLP)
+        if shape is None and not is_ark:
             await self._app(scope, receive, send)
             return
-        scope["path"] = "/" + "/".join(
-            segment if literal is None else literal for segment, literal in zip(segments, shape, strict=True)
-        )
+        if shape is not None:
+            scope["path"] = "/" + "/".join(
+                segment if literal is None else literal for segment, literal in zip(segments, shape, strict=True)
+            )
         scope["ark_broker.ark"] = is_ark
         is_preflight = is_ark or "access-control-request-method" in Headers(scope=scope)
         if scope["method"] == "OPTIONS" and is_preflight:
@@ -84,10 +82,6 @@ class ArkSurface:
             await _head(self._app, scope, receive, _speaking(send, is_ark=True))
         else:
             await self._app(scope, receive, _speaking(send, is_ark=is_ark))
-
-
-def _segments(path: str) -> list[str]:
-    return path.removeprefix("/").removesuffix("/").split("/")
 
 
 def _shape(segments: Sequence[str], shapes: Sequence[tuple[str | None, ...]]) -> tuple[str | None, ...] | None:
