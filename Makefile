@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constr
 .DELETE_ON_ERROR:
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: install ## Run the broker; Ctrl-C stops it
 	@exec $(BIN)/ark-broker serve
@@ -48,6 +48,10 @@ conformance: dev ## Run the real instrumentation libraries against a broker; nee
 
 bench: dev ## Measure, and print ratios
 	$(BIN)/python -m bench $(BENCH)
+
+.PHONY: bench-ark
+bench-ark: dev ## Ark's stress profile: 5,000 queries, 200 at a time; BENCH=--quick a short run
+	$(BIN)/python -m bench.ark $(BENCH)
 
 docs: dev ## Write the generated pages
 	$(BIN)/python docs/settings_page.py

@@ -29,6 +29,7 @@ from ark_broker.api.ark import stream as ark_stream
 from ark_broker.api.ark import traces as ark_traces
 from ark_broker.api.ark.surface import ArkSurface
 from ark_broker.api.connection import GuardedHttp
+from ark_broker.api.direct import Direct, HotRoutes
 from ark_broker.api.intake import Intake
 from ark_broker.api.middleware import PathSegments, RequestContext
 from ark_broker.api.services import Readiness, Services
@@ -176,6 +177,10 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(resource.router)
     errors.install(app)
     openapi.install(app)
+    hot = {("POST", path): endpoint for path, endpoint in otlp.endpoints().items()}
+    hot[("POST", "/events")] = Direct(ark_events.post_event)
+    hot[("POST", "/messages")] = Direct(ark_messages.post_messages)
+    app.add_middleware(HotRoutes, routes=hot)
     app.add_middleware(PathSegments)
     app.add_middleware(ArkSurface)
     app.add_middleware(RequestContext)

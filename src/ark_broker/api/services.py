@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.datastructures import State
 
+from ark_broker.api.ark.open_streams import OpenStreams
 from ark_broker.api.intake import Intake
 from ark_broker.log.maintenance import Maintenance
 from ark_broker.log.read import Reader
@@ -42,6 +43,7 @@ class Services:
     metrics: Metrics
     prices: PriceTable
     readiness: Readiness = field(default_factory=Readiness)
+    streams: OpenStreams = field(default_factory=OpenStreams)
 
     async def append(self, signal: str, events: Sequence[Event]) -> Appended:
         """Commit a request's events; counts them. Raises Overloaded or LogUnavailable."""
@@ -52,14 +54,13 @@ class Services:
             await asyncio.to_thread(self.prices.price, priced)
         else:
             self.prices.price(priced)
-        append = asyncio.ensure_future(self.writer.append(events))
-        # It goes on when the request has to be told to come again, or its sender went away: what it stores is stored
-        # once, however often it is sent. So its outcome has to be looked at in any case.
-        append.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.wait((append,), timeout=self.settings.ack_timeout_seconds)
-        if not append.done():
-            raise LogUnavailable("the database takes too long to commit")
-        appended = append.result()
+        try:
+            # What is queued is committed even when the request has to be told to come again, or its sender goes away:
+            # it is stored once, however often it is sent.
+            async with asyncio.timeout(self.settings.ack_timeout_seconds):
+                appended = await self.writer.append(events)
+        except TimeoutError:
+            raise LogUnavailable("the database takes too long to commit") from None
         self.metrics.stored.inc(appended.stored)
         self.metrics.duplicates.inc(appended.duplicates)
         return appended
@@ -72,7 +73,8 @@ def services_of(state: State) -> Services:
     return services
 
 
-def _from_request(request: Request) -> Services:
+async def _from_request(request: Request) -> Services:
+    # A coroutine: FastAPI would send a plain function through its thread pool, for every request.
     return services_of(request.app.state)
 
 

@@ -161,6 +161,8 @@ class LiveStream:
             else:
                 data, over = (burst.data, False) if self.inspect is None else self.inspect(burst)
                 silent_since = spoken_at = clock()
+                # A reader that does not read is held up at the next line, and holds nothing but what it is to get.
+                del burst
             if data:
                 yield data
             if over:

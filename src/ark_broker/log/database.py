@@ -48,6 +48,15 @@ def is_unavailable(error: BaseException) -> bool:
     return isinstance(error, UNAVAILABLE)
 
 
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """Rows to insert, or to put in the place of those with the same `key`. Keys within `rows` differ."""
+
+    table: Table
+    key: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
 class Dialect(Protocol):
     """What PostgreSQL and SQLite do differently on the hot path."""
 
@@ -59,16 +68,14 @@ class Dialect(Protocol):
     async def insert(self, connection: AsyncConnection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows that are known to be new, as fast as the driver can."""
 
-    async def upsert(
-        self, connection: AsyncConnection, table: Table, key: Sequence[str], rows: Sequence[Sequence[Any]]
-    ) -> None:
-        """Insert rows, or replace those that have the same `key`. Keys within `rows` differ."""
+    async def upsert(self, connection: AsyncConnection, upserts: Sequence[Upsert]) -> None:
+        """Carry out the upserts, those without rows left out."""
+
+    async def finish(self, connection: AsyncConnection, upserts: Sequence[Upsert], head: int) -> None:
+        """Carry out the upserts, move the head, and tell other processes of it once this transaction commits."""
 
     async def lock_packing(self, connection: AsyncConnection) -> None:
         """Until this transaction ends, nobody else turns rows into packs, or packs into rows."""
-
-    async def notify(self, connection: AsyncConnection, head: int) -> None:
-        """Tell other processes, once this transaction commits, that the log has grown to `head`."""
 
 
 async def driver_of(connection: AsyncConnection) -> Any:
@@ -97,7 +104,7 @@ class PostgresDialect:
     channel = "ark_broker_head"
 
     def __init__(self) -> None:
-        self._upserts: dict[str, str] = {}
+        self._statements: dict[str, str] = {}
         #: The server process behind this one's writer: whose notifications are echoes of our own commits.
         self.writer_pid = 0
 
@@ -110,31 +117,51 @@ class PostgresDialect:
         driver = await driver_of(connection)
         await driver.copy_records_to_table(table.name, records=rows, columns=_names(table))
 
-    async def upsert(
-        self, connection: AsyncConnection, table: Table, key: Sequence[str], rows: Sequence[Sequence[Any]]
-    ) -> None:
-        statement = self._upserts.get(table.name)
-        if statement is None:
-            statement = self._upserts[table.name] = self._upsert_statement(table, key)
+    async def upsert(self, connection: AsyncConnection, upserts: Sequence[Upsert]) -> None:
+        await self._carry_out(connection, upserts, "", "SELECT 1")
+
+    async def finish(self, connection: AsyncConnection, upserts: Sequence[Upsert], head: int) -> None:
+        # One statement for all of it: each would cost a turn of a loop that has requests to serve meanwhile.
+        driver = await self._carry_out(
+            connection,
+            upserts,
+            "head AS (UPDATE log_head SET seq = $1)",
+            f"SELECT pg_notify('{self.channel}', $1::bigint::text)",
+            head,
+        )
+        self.writer_pid = driver.get_server_pid()
+
+    async def _carry_out(
+        self, connection: AsyncConnection, upserts: Sequence[Upsert], first: str, last: str, *values: Any
+    ) -> Any:
         driver = await driver_of(connection)
-        await driver.execute(statement, *(list(column) for column in zip(*rows, strict=True)))
+        filled = [upsert for upsert in upserts if upsert.rows]
+        names = ",".join([last, *(upsert.table.name for upsert in filled)])
+        statement = self._statements.get(names)
+        if statement is None:
+            statement = self._statements[names] = self._statement(filled, first, last, len(values))
+        columns = (list(column) for upsert in filled for column in zip(*upsert.rows, strict=True))
+        await driver.execute(statement, *values, *columns)
+        return driver
 
     @staticmethod
-    def _upsert_statement(table: Table, key: Sequence[str]) -> str:
-        arrays = ", ".join(f"${index}::{_array_type(column.type)}[]" for index, column in enumerate(table.columns, 1))
-        return (
-            f"INSERT INTO {table.name} ({', '.join(_names(table))}) "  # noqa: S608 - our own names
-            f"SELECT * FROM unnest({arrays}) {_on_conflict(table, key)}"
-        )
+    def _statement(upserts: Sequence[Upsert], first: str, last: str, number: int) -> str:
+        parts = [first] if first else []
+        for upsert in upserts:
+            table = upsert.table
+            arrays = []
+            for column in table.columns:
+                number += 1
+                arrays.append(f"${number}::{_array_type(column.type)}[]")
+            parts.append(
+                f"{table.name}_rows AS (INSERT INTO {table.name} ({', '.join(_names(table))}) "  # noqa: S608
+                f"SELECT * FROM unnest({', '.join(arrays)}) {_on_conflict(table, upsert.key)})"
+            )
+        return f"WITH {', '.join(parts)} {last}" if parts else last
 
     async def lock_packing(self, connection: AsyncConnection) -> None:
         driver = await driver_of(connection)
         await driver.execute(f"SELECT pg_advisory_xact_lock({_PACKING_LOCK})")
-
-    async def notify(self, connection: AsyncConnection, head: int) -> None:
-        driver = await driver_of(connection)
-        self.writer_pid = driver.get_server_pid()
-        await driver.execute(f"NOTIFY {self.channel}, '{int(head)}'")
 
 
 def _array_type(column_type: Any) -> str:
@@ -173,11 +200,17 @@ class SqliteDialect:
         driver = await driver_of(connection)
         await driver.executemany(self._insert_statement(table), rows)
 
-    async def upsert(
-        self, connection: AsyncConnection, table: Table, key: Sequence[str], rows: Sequence[Sequence[Any]]
-    ) -> None:
+    async def upsert(self, connection: AsyncConnection, upserts: Sequence[Upsert]) -> None:
         driver = await driver_of(connection)
-        await driver.executemany(f"{self._insert_statement(table)} {_on_conflict(table, key)}", rows)
+        for upsert in upserts:
+            if upsert.rows:
+                statement = f"{self._insert_statement(upsert.table)} {_on_conflict(upsert.table, upsert.key)}"
+                await driver.executemany(statement, upsert.rows)
+
+    async def finish(self, connection: AsyncConnection, upserts: Sequence[Upsert], head: int) -> None:
+        # There is one process: it hears of its own commits without the database's help.
+        await self.upsert(connection, upserts)
+        await (await driver_of(connection)).execute_fetchall("UPDATE log_head SET seq = ?", (head,))
 
     @staticmethod
     def _insert_statement(table: Table) -> str:
@@ -186,9 +219,6 @@ class SqliteDialect:
 
     async def lock_packing(self, connection: AsyncConnection) -> None:
         """SQLite has one writer at a time."""
-
-    async def notify(self, connection: AsyncConnection, head: int) -> None:
-        """SQLite has one process; it hears of its own commits without the database's help."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +249,13 @@ def open_database(
     """Engines for `url` (a SQLAlchemy URL with an async driver). Nothing is connected yet."""
     if make_url(url).get_backend_name() == "sqlite":
         return _open_sqlite(url, pool_size, sqlite_synchronous)
-    connect_args = {"timeout": timeout_seconds, "command_timeout": timeout_seconds}
+    connect_args = {
+        "timeout": timeout_seconds,
+        "command_timeout": timeout_seconds,
+        # A plan that was made while a table was empty would scan it for as long as the connection lives; and only a
+        # plan for the values at hand can know that a partial index holds the rows.
+        "server_settings": {"plan_cache_mode": "force_custom_plan"},
+    }
     return Database(
         url=url,
         dialect=PostgresDialect(),

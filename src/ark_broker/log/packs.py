@@ -58,8 +58,12 @@ async def packed_between(
     position: Callable[[Event], int | None],
     after: int,
     until: int | None,
+    wanted: int,
 ) -> Packed:
-    """Events in packs at positions (after, until] of the stream that `where`, `first` and `last` describe."""
+    """Events in packs at positions (after, until] of the stream that `where`, `first` and `last` describe.
+
+    No further pack is opened once there are as many as are `wanted`.
+    """
     # `+ 0`: rather than sort the few that overlap, SQLite would walk all packs in the order of their key.
     overlapping = select(first.label("first"), packs.c.data).where(*where, last > after).order_by(first + 0)
     if until is not None:
@@ -67,8 +71,12 @@ async def packed_between(
     rows = (await connection.execute(overlapping.limit(_PACKS_A_PAGE + 1))).all()
     if len(rows) > _PACKS_A_PAGE:
         until = rows[_PACKS_A_PAGE].first - 1
-    found = []
+    found: list[Event] = []
     for row in rows[:_PACKS_A_PAGE]:
+        # What lies before this pack is complete without it.
+        complete = [event for event in found if (position(event) or 0) < row.first] if len(found) >= wanted else []
+        if len(complete) >= wanted:
+            return Packed(complete, row.first - 1)
         for event in unpack(row.data):
             at = position(event)
             if at is not None and at > after and (until is None or at <= until):

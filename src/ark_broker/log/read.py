@@ -17,13 +17,15 @@ from ark_broker.log.packs import Packed, packed_between, unpack
 from ark_broker.log.scope import Scope
 from ark_broker.log.tables import GONE, events, links, log_head, packs, queries, sessions
 from ark_broker.model import Event
-from ark_broker.model.vocabulary import TOMBSTONES
+from ark_broker.model.vocabulary import STREAM_COMPLETED, TOMBSTONES
 from ark_broker.sessions.correlate import Link
 from ark_broker.sessions.keys import is_call, query_key
 from ark_broker.sessions.summary import AGENT_MARK, QuerySummary, SessionSummary
 
 #: Rows looked at for one filtered page. A rarer match is found on a later page: the cursor moves on.
 SCAN_LIMIT: Final = 10_000
+#: What an event takes beside its body, roughly.
+_EVENT_BYTES: Final = 400
 #: Sessions whose queries are read at once.
 _IDS: Final = 500
 #: Events read at once by who wants all of a stream's.
@@ -46,6 +48,24 @@ class Page:
     events: list[Event]
     next: int
     more: bool
+
+
+class Stride:
+    """How many events to read next, so that what is held at once stays near `size` bytes, however long events are.
+
+    It begins with few, for nothing is known yet, and grows while they turn out to be short.
+    """
+
+    def __init__(self, size: int, most: int = 500) -> None:
+        self._size = size
+        self._most = most
+        self.rows = 2
+
+    def took(self, batch: Sequence[Event]) -> None:
+        """Learn from what was read."""
+        if batch:
+            each = sum(len(event.body) for event in batch) // len(batch) + _EVENT_BYTES
+            self.rows = max(1, min(self._most, self.rows * 4, self._size // each))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +155,7 @@ class Reader:
         # Rows first, packs second: what is packed in between is then seen twice rather than never.
         packed = Packed([], until)
         if scope.packed_columns is not None:
-            packed = await packed_between(connection, *scope.packed_columns, scope.position, after, until)
+            packed = await packed_between(connection, *scope.packed_columns, scope.position, after, until, limit)
         merged = {event.seq: event for event in packed.events if _matches(event, types, query)}
         merged |= {event.seq: event for event in found if _is_within(scope.position(event), packed.until)}
         ordered = sorted(merged.values(), key=lambda event: scope.position(event) or 0)
@@ -226,6 +246,16 @@ class Reader:
         if data is not None:
             found += unpack(data)
         return max(found, key=lambda event: event.query_seq or 0, default=None)
+
+    async def completed_since(self, query: str, after: int) -> bool:
+        """True where the query's stream was marked complete behind position `after`."""
+        marker = (
+            select(events.c.seq)
+            .where(events.c.query == query, events.c.query_seq > after, events.c.type == STREAM_COMPLETED)
+            .limit(1)
+        )
+        async with self._database.reader.connect() as connection:
+            return (await connection.execute(marker)).first() is not None
 
     # -- sessions and queries ----------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ links    ── key → (session, query): how an event that names no session fin
 waiting  ── key → position of an event without a session, to be found when the key's link appears
 sessions ── one summary row a session, kept in step with the log by the writer's transaction
 queries  ── one summary row a query of a session, likewise
+questions ── one row a question: what waits for an answer, and what came of it
 ark_sessions ── what the list of sessions that Ark's clients read is sorted and filtered by
 """
 
@@ -113,6 +114,13 @@ for _name, _column in (("session", events.c.session_seq), ("query", events.c.que
         sqlite_where=_column != events.c.seq,
     )
 
+Index(
+    "events_question",
+    events.c.question_id,
+    events.c.seq,
+    postgresql_where=events.c.question_id.is_not(None),
+    sqlite_where=events.c.question_id.is_not(None),
+)
 Index(
     "events_expiring",
     events.c.expires_at,
@@ -251,6 +259,31 @@ queries: Final = Table(
 )
 Index("queries_name", queries.c.name)
 Index("queries_uid", queries.c.uid)
+
+questions: Final = Table(
+    "questions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    # `open`, `answered`, `expired`, `canceled`.
+    Column("state", Text, nullable=False),
+    Column("session_id", Text),
+    Column("query", Text),
+    Column("asked_at", BigInteger, nullable=False),
+    # When something has to happen to it, in the broker's clock; NULL for one that is over, or may wait for ever.
+    Column("deadline", BigInteger),
+    # Position of its last change.
+    Column("seq", BigInteger, nullable=False),
+    Column("state_body", LargeBinary, nullable=False),
+)
+Index("questions_state", questions.c.state, questions.c.asked_at, questions.c.id)
+Index("questions_session", questions.c.session_id, questions.c.asked_at, questions.c.id)
+Index("questions_asked", questions.c.asked_at, questions.c.id)
+Index(
+    "questions_deadline",
+    questions.c.deadline,
+    postgresql_where=questions.c.deadline.is_not(None),
+    sqlite_where=questions.c.deadline.is_not(None),
+)
 
 ark_sessions: Final = Table(
     "ark_sessions",

@@ -20,7 +20,7 @@ from typing import Final
 import structlog
 
 from ark_broker.log.database import is_unavailable
-from ark_broker.log.read import Reader, SessionChange
+from ark_broker.log.read import Reader, SessionChange, Stride
 from ark_broker.log.scope import Feed, Kind, Scope, scope_of
 from ark_broker.log.transaction import Commit
 from ark_broker.model import Event
@@ -365,6 +365,7 @@ class Follower:
         self.format = form
         self.cursor = after
         self.wake = asyncio.Event()
+        self._stride = Stride(WRITE_BYTES)
 
     def __enter__(self) -> Follower:
         self._channel = self._tail.join(self)
@@ -430,7 +431,9 @@ class Follower:
             return await self._reader.session_changes(
                 self.cursor, until, _CHANGES, only=self.scope.name, whole=self.format.whole
             )
-        return (await self._reader.page(self.scope, self.cursor, 500)).events
+        found = (await self._reader.page(self.scope, self.cursor, self._stride.rows)).events
+        self._stride.took(found)
+        return found
 
 
 def _weight(burst: Burst) -> int:

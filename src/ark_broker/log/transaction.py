@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-from sqlalchemy import Table, delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ark_broker.log.contents import MIN_BODY, compress, split
-from ark_broker.log.database import Dialect
+from ark_broker.log.database import Dialect, Upsert
 from ark_broker.log.memory import Memory
 from ark_broker.log.packs import packed_ids
 from ark_broker.log.rows import to_rows
@@ -55,6 +55,7 @@ class Transaction:
 
         There is one such row for all replicas: so nobody else writes meanwhile, and commit order is position order.
         """
+        # Through SQLAlchemy, not the driver: it is what begins the transaction, and notices a connection that is gone.
         statement = select(log_head.c.seq).with_for_update()
         self.prior = self.head = (await self.connection.execute(statement)).scalar_one()
         self.memory.start(self.prior)
@@ -190,7 +191,7 @@ class Transaction:
         await self.drop_queries(session_id)
         self.memory.gone[session_id] = self.head
         row = (session_id, GONE, None, 0, self.head, self.head, "", b"")
-        await self._upsert(sessions, ["id"], [row])
+        await self.dialect.upsert(self.connection, [Upsert(sessions, ["id"], [row])])
 
     async def drop_queries(self, session_id: str) -> None:
         """Take the summaries of all the session's queries away."""
@@ -236,12 +237,20 @@ class Transaction:
     async def finish(self) -> None:
         """Write the head, links and summaries, and tell the other processes. The caller commits."""
         self._settle()
-        await self._write_links()
-        await self._write_queries()
-        await self._write_sessions()
+        changed = [self.memory.sessions[session_id] for session_id in sorted(self._changed_sessions)]
+        listed = {session.id: list_row(session) for session in changed}
+        news = {key: row for key, row in listed.items() if self.memory.is_row_news(key, row)}
+        await self._unlist([key for key, row in news.items() if row is None])
+        upserts = [
+            Upsert(links, ["key"], self._link_rows()),
+            Upsert(queries, ["session_id", "name"], self._query_rows()),
+            Upsert(sessions, ["id"], self._session_rows(changed)),
+            Upsert(ark_sessions, ["id"], [msgspec.structs.astuple(row) for row in news.values() if row is not None]),
+        ]
         if self.head > self.prior:
-            await self.connection.execute(update(log_head).values(seq=self.head))
-            await self.dialect.notify(self.connection, self.head)
+            await self.dialect.finish(self.connection, upserts, self.head)
+        else:
+            await self.dialect.upsert(self.connection, upserts)
         self.memory.at = self.head
 
     def _settle(self) -> None:
@@ -252,17 +261,17 @@ class Transaction:
         for session_id, queries_changed in changed.items():
             settle(self.memory.sessions[session_id], queries_changed)
 
-    async def _write_links(self) -> None:
-        rows = []
+    def _link_rows(self) -> list[tuple[object, ...]]:
+        rows: list[tuple[object, ...]] = []
         for key in sorted(self.correlator.touched):
             link = self.memory.links[key]
             if self.memory.is_link_news(key, link, self.now):
                 rows.append((key, link.session_id, link.query, link.trace_id, link.rule, self.now))
-        await self._upsert(links, ["key"], rows)
+        return rows
 
-    async def _write_queries(self) -> None:
+    def _query_rows(self) -> list[tuple[object, ...]]:
         found = [self.memory.queries[session][name] for session, name in sorted(self._changed_queries)]
-        rows = [
+        return [
             (
                 query.session_id,
                 query.name,
@@ -275,11 +284,9 @@ class Transaction:
             )
             for query in found
         ]
-        await self._upsert(queries, ["session_id", "name"], rows)
 
-    async def _write_sessions(self) -> None:
-        found = [self.memory.sessions[session_id] for session_id in sorted(self._changed_sessions)]
-        rows = [
+    def _session_rows(self, changed: Sequence[SessionSummary]) -> list[tuple[object, ...]]:
+        return [
             (
                 session.id,
                 session.status,
@@ -290,21 +297,10 @@ class Transaction:
                 session.search,
                 session.encode(),
             )
-            for session in found
+            for session in changed
         ]
-        await self._upsert(sessions, ["id"], rows)
-        await self._write_ark_sessions(found)
 
-    async def _write_ark_sessions(self, changed: Sequence[SessionSummary]) -> None:
-        listed = {session.id: list_row(session) for session in changed}
-        news = {key: row for key, row in listed.items() if self.memory.is_row_news(key, row)}
-        rows = [msgspec.structs.astuple(row) for row in news.values() if row is not None]
-        await self._upsert(ark_sessions, ["id"], rows)
-        gone = [key for key, row in news.items() if row is None]
-        for start in range(0, len(gone), 500):
-            page = gone[start : start + 500]
+    async def _unlist(self, session_ids: Sequence[str]) -> None:
+        for start in range(0, len(session_ids), 500):
+            page = session_ids[start : start + 500]
             await self.connection.execute(delete(ark_sessions).where(ark_sessions.c.id.in_(page)))
-
-    async def _upsert(self, table: Table, key: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        if rows:
-            await self.dialect.upsert(self.connection, table, key, rows)

@@ -161,6 +161,8 @@ class Writer:
             self.queued_bytes += request.size
             self._queue.append(request)
         self._work.set()
+        if len(parts) == 1:
+            return await parts[0].answer
         results = await asyncio.gather(*(request.answer for request in parts), return_exceptions=True)
         return _joined(results, self._commit_max)
 

@@ -52,6 +52,11 @@ TOOL_FAILED: Final = "tool.failed"
 
 QUESTION_ASKED: Final = "question.asked"
 QUESTION_ANSWERED: Final = "question.answered"
+#: Its deadline passed.
+QUESTION_EXPIRED: Final = "question.expired"
+QUESTION_CANCELED: Final = "question.canceled"
+#: Its deadline passed, and it is shown to others: it stays open.
+QUESTION_ESCALATED: Final = "question.escalated"
 
 TASK_UPDATED: Final = "task.updated"
 ARTIFACT_UPDATED: Final = "artifact.updated"

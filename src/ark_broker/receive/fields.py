@@ -6,6 +6,7 @@ The original stays in the event's body, as it was sent.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -20,6 +21,7 @@ MAX_TOKENS: Final = 10**12
 _MAX_MILLISECONDS: Final = 1e12
 
 
+@lru_cache(maxsize=256)
 def camel(name: str) -> str:
     """`session_id` as JSON spells it: `sessionId`."""
     first, *rest = name.split("_")

@@ -28,6 +28,10 @@ _log = structlog.get_logger(__name__)
 
 #: Lines handed to the log at once, at most: what one read brings is more only for a producer that is far ahead.
 _BATCH_LINES: Final = 1_000
+#: How long a completion waits for the end of the stream's POST.
+_LAST_CHUNKS_SECONDS: Final = 1.0
+#: A POST that is shorter has no completion on another replica that overtook it.
+_SURELY_ALONE_SECONDS: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -75,11 +79,15 @@ async def ingest(request: Request, services: Services, query: str) -> Response:
     counts = _Ingest()
     connection = request.headers.get("idempotency-key") or uuid.uuid4().hex
     reader = ChunkReader(query, query, f"{query}\n{connection}", monotonic_clock())
+    began_at, began = services.tail.head, time.monotonic()
     try:
-        async for lines in _line_batches(request.receive, request.headers, services):
-            events = _read(reader, lines, counts)
-            if events:
-                await append_patiently(services, events)
+        with services.streams.open(query) as stream:
+            async for lines in _line_batches(request.receive, request.headers, services):
+                events = _read(reader, lines, counts)
+                if events:
+                    await append_patiently(services, events)
+        if stream.completed or time.monotonic() - began > _SURELY_ALONE_SECONDS:
+            await _complete_again(services, query, began_at)
     except ClientDisconnect:
         _log.info("chunk producer went away", query=query, chunks=counts.received)
         return Response(status_code=400)
@@ -141,15 +149,33 @@ async def append_patiently(services: Services, events: Sequence[Event]) -> None:
             return
 
 
+async def _complete_again(services: Services, query: str, after: int) -> None:
+    """Where the completion came before the last chunks of its stream, here or on another replica, mark that end too."""
+    if await services.reader.completed_since(query, after):
+        await _mark(services, query)
+
+
 async def complete(services: Services, query: str) -> Response:
-    """Mark the stream complete, once: also where no chunk ever came, so that whoever waits for one ends."""
+    """Mark the stream complete, once: also where no chunk ever came, so that whoever waits for one ends.
+
+    Chunks that are on their way here get a moment to arrive first.
+    """
+    await services.streams.ended(query, _LAST_CHUNKS_SECONDS)
     last = await services.reader.last_chunk(query)
     if last is None and services.settings.ark_compat != "c":
         raise NotFound("Stream not found")
+    status = "completed" if await _mark(services, query) else "already_completed"
+    return json_response({"status": status, "query": query})
+
+
+async def _mark(services: Services, query: str) -> bool:
+    """Have a marker at the stream's end; False where there is one."""
+    last = await services.reader.last_chunk(query)
     if last is not None and last.type == STREAM_COMPLETED:
-        return json_response({"status": "already_completed", "query": query})
+        return False
     marker = completion_event(query, query, time.time_ns())
     # Two calls at once make one marker: its id is that of the point in the stream that it ends.
     marker.id = event_id(STREAM_COMPLETED, query, last.seq if last is not None else 0)
     await append_patiently(services, [marker])
-    return json_response({"status": "completed", "query": query})
+    services.streams.completed(query)
+    return True

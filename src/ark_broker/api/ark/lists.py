@@ -14,6 +14,7 @@ from ark_broker.api.ark import parameters
 from ark_broker.api.services import Services
 from ark_broker.api.sse import LiveStream, frame
 from ark_broker.log.ark import count
+from ark_broker.log.read import Stride
 from ark_broker.log.scope import Scope
 from ark_broker.log.tail import Format, Item
 from ark_broker.model import Event
@@ -24,8 +25,8 @@ CONNECTED: Final = b": connected\n\n"
 HEARTBEAT: Final = b": heartbeat\n\n"
 #: Bytes of a page, about: a page of long items ends early, and says that there is more.
 _PAGE_BYTES: Final = 32 * 1024 * 1024
-#: Events read at once.
-_STEP: Final = 250
+#: Bytes read at once, about.
+_STEP_BYTES: Final = 2 * 1024 * 1024
 
 #: An event at its position, as one line of JSON.
 Render = Callable[[Event, int], bytes]
@@ -63,10 +64,12 @@ async def page(
     async with services.reader.snapshot() as connection:
         head = await services.reader.head(connection)
         more = True
+        stride = Stride(_STEP_BYTES)
         while more and len(items) < limit and size < _PAGE_BYTES:
             # One more than is wanted tells whether anything follows.
-            wanted = min(_STEP, limit - len(items))
+            wanted = min(stride.rows, limit - len(items))
             found = await services.reader.page(scope, after, wanted + 1, query=query, connection=connection)
+            stride.took(found.events)
             for event in found.events[:wanted]:
                 items.append(render(event, scope.position(event) or 0))
                 size += len(items[-1])

@@ -18,6 +18,7 @@ from ark_broker.api.ark.purge import purge
 from ark_broker.api.paths import json_response, path_name
 from ark_broker.api.services import Deps, Services
 from ark_broker.log import ark, removal
+from ark_broker.log.read import Stride
 from ark_broker.log.scope import Scope
 from ark_broker.log.tables import events
 from ark_broker.model import Event
@@ -30,7 +31,8 @@ router = APIRouter(tags=["ark: messages"])
 
 _EVERY: Final = Scope("log", "", "messages")
 _ENCODER: Final = msgspec.json.Encoder()
-_PAGE: Final = 200
+#: Bytes read at once, about.
+_STEP_BYTES: Final = 1024 * 1024
 _CONVERSATIONS: Final = 1_000
 
 
@@ -113,27 +115,24 @@ async def _conversations(services: Services) -> AsyncIterator[bytes]:
 async def get_conversation(conversation_id: str, services: Deps) -> Response:
     name = path_name(conversation_id, "conversation_id")
     scope = Scope("conversation", name, "messages")
-    first = await services.reader.page(scope, 0, _PAGE)
+    first = await services.reader.page(scope, 0, 1)
     if not first.events:
         raise NotFound("Conversation not found")
-    content = _whole_conversation(
-        services, scope, first.events, first.next, more=first.more or len(first.events) == _PAGE
-    )
-    return StreamingResponse(content, media_type="application/json")
+    return StreamingResponse(_whole_conversation(services, scope), media_type="application/json")
 
 
-async def _whole_conversation(
-    services: Services, scope: Scope, batch: list[Event], after: int, *, more: bool
-) -> AsyncIterator[bytes]:
+async def _whole_conversation(services: Services, scope: Scope) -> AsyncIterator[bytes]:
     yield b'{"conversation_id":' + orjson.dumps(scope.name) + b',"messages":['
-    separator = b""
-    while batch:
-        yield separator + b",".join(record(event, event.seq) for event in batch)
-        separator = b","
-        if not more:
-            break
-        page = await services.reader.page(scope, after, _PAGE)
-        batch, after, more = page.events, page.next, page.more
+    separator, after, more = b"", 0, True
+    stride = Stride(_STEP_BYTES)
+    while more:
+        rows = stride.rows
+        page = await services.reader.page(scope, after, rows)
+        if page.events:
+            yield separator + b",".join(record(event, event.seq) for event in page.events)
+            separator = b","
+        stride.took(page.events)
+        after, more = page.next, page.more or len(page.events) == rows
     yield b"]}"
 
 

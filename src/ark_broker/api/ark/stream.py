@@ -30,6 +30,8 @@ from ark_broker.model.vocabulary import LLM_ERROR, STREAM_COMPLETED
 
 #: What a reader of an unknown query may ask to wait, in seconds, at most.
 _LONGEST_WAIT: Final = 300
+#: How long the end of a stream is held back for chunks that its marker has overtaken.
+_LAST_CHUNKS_SECONDS: Final = 0.1
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 
@@ -143,12 +145,19 @@ class _ArkReader:
         self._idle = inf if is_patient else services.settings.stream_idle_seconds
         self._wait = None if wait is None else max(1, min(wait, _LONGEST_WAIT))
         self._seen = False
+        self._over = False
 
     def inspect(self, burst: Burst) -> tuple[bytes, bool]:
         self._seen = self._seen or bool(burst.data)
         if burst.notable:
             for number, item in enumerate(burst.items):
-                if isinstance(item, Event) and (item.query_seq or 0) >= self._settled and _ends(item):
+                position = self._position(item)
+                if not isinstance(item, Event) or position < self._settled or not _ends(item):
+                    continue
+                if position > self._settled and item.type == STREAM_COMPLETED:
+                    # The last chunks may be behind it, on their way to another replica.
+                    self._over = True
+                else:
                     frames = [_encode_chunk(each, self._position(each)) for each in burst.items[: number + 1]]
                     return b"".join([*frames, DONE]), True
         return burst.data, False
@@ -161,11 +170,15 @@ class _ArkReader:
 
     @property
     def _limit(self) -> float:
+        if self._over:
+            return _LAST_CHUNKS_SECONDS
         return self._idle if self._seen or self._wait is None else min(self._idle, self._wait)
 
     def on_silence(self, seconds: float) -> tuple[bytes, bool]:
         if seconds < self._limit:
             return KEEP_ALIVE, False
+        if self._over:
+            return DONE, True
         waited = self._wait is not None and not self._seen
         message = (
             "Request timeout waiting for streaming query response" if waited else "Streaming query response timed out"

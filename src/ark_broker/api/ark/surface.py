@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import unquote
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -107,16 +107,24 @@ def _preflight(scope: Scope) -> Response:
     return Response(status_code=204, headers=headers)
 
 
+_ORIGIN: Final = (b"access-control-allow-origin", b"*")
+#: Media types as Ark's broker spells them.
+_SPELLED: Final = {
+    b"application/json": b"application/json; charset=utf-8",
+    b"text/event-stream; charset=utf-8": b"text/event-stream",
+}
+
+
 def _speaking(send: Send, *, is_ark: bool) -> Send:
     async def speak(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(raw=list(message.get("headers", ())))
-            headers["Access-Control-Allow-Origin"] = "*"
-            if is_ark and headers.get("content-type", "").startswith("text/event-stream"):
-                headers["content-type"] = "text/event-stream"
-            if is_ark and headers.get("content-type") == "application/json":
-                headers["content-type"] = "application/json; charset=utf-8"
-            message["headers"] = headers.raw
+            headers = [*message.get("headers", ()), _ORIGIN]
+            if is_ark:
+                headers = [
+                    (name, _SPELLED.get(value, value)) if name == b"content-type" else (name, value)
+                    for name, value in headers
+                ]
+            message["headers"] = headers
         await send(message)
 
     return speak
