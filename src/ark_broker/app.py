@@ -33,7 +33,7 @@ from ark_broker.api.direct import Direct, HotRoutes
 from ark_broker.api.intake import Intake
 from ark_broker.api.middleware import PathSegments, RequestContext
 from ark_broker.api.services import Readiness, Services
-from ark_broker.api.v1 import events, links, otlp, queries, sessions, traces
+from ark_broker.api.v1 import events, links, otlp, queries, questions, sessions, traces
 from ark_broker.log import schema
 from ark_broker.log.database import Database, is_unavailable, open_database
 from ark_broker.log.listen import Listener
@@ -44,6 +44,7 @@ from ark_broker.log.writer import Writer
 from ark_broker.logs import configure
 from ark_broker.metrics import Metrics
 from ark_broker.model.errors import ArkBrokerError
+from ark_broker.questions.desk import Desk
 from ark_broker.receive.prices import PricesInvalid, PriceTable, price_table
 from ark_broker.settings import Settings
 from ark_broker.workers import supervise
@@ -94,12 +95,14 @@ def build(settings: Settings, database: Database) -> tuple[Services, Listener]:
     )
     writer.stats.observe_commit = metrics.commit_seconds.observe
     writer.stats.observe_failure = metrics.commit_failures.inc
+    desk = Desk(writer, reader, tail)
     maintenance = Maintenance(
         database,
         writer,
         trace_quiet_seconds=settings.trace_quiet_seconds,
         pack_after_seconds=settings.pack_after_seconds,
         retention_seconds={str(kind): age for kind, age in settings.retention.items()},
+        deadlines=desk.look_after_deadlines,
         link_bounds=LinkBounds(
             settings.max_links,
             settings.link_retention_seconds,
@@ -118,6 +121,7 @@ def build(settings: Settings, database: Database) -> tuple[Services, Listener]:
         intake=Intake(settings.queue_bytes, settings.max_body_bytes),
         metrics=metrics,
         prices=prices_from(settings),
+        desk=desk,
         readiness=Readiness(),
     )
     return services, listener
@@ -171,7 +175,7 @@ def create_app(settings: Settings) -> FastAPI:
     for path, endpoint in otlp.endpoints().items():
         app.router.routes.append(Route(path, endpoint, methods=None, include_in_schema=False))
     app.router.routes.append(Route("/stream/{rest:path}", ark_stream.StreamEndpoint(), include_in_schema=False))
-    for resource in (health, events, sessions, queries, traces, links):
+    for resource in (health, events, sessions, queries, questions, traces, links):
         app.include_router(resource.router)
     for resource in (ark_messages, ark_events, ark_sessions, ark_traces, ark_stream):
         app.include_router(resource.router)

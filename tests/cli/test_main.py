@@ -14,6 +14,7 @@ def test_every_command_explains_itself() -> None:
         "serve",
         "migrate",
         "demo",
+        "import",
         "version",
     }
     for command in app.registered_commands:

@@ -1,4 +1,4 @@
-"""Hot routes, past FastAPI's own dispatch, which costs more than what they do. They stay described as ordinary routes."""
+"""Hot routes, past FastAPI's own dispatch, which costs more than what they do. They are described as ordinary ones."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from ark_broker.model.errors import (
     Conflict,
     NotFound,
     Overloaded,
+    QuestionOver,
     TooLarge,
     UnsupportedMedia,
 )
@@ -51,7 +52,7 @@ def status_of(error: Exception) -> int:
             return 400
         case NotFound():
             return 404
-        case Conflict():
+        case Conflict() | QuestionOver():
             return 409
         case Overloaded():
             return 503
@@ -120,6 +121,8 @@ def respond_to(request: Request, error: Exception) -> Response:
         extra["field"] = error.field
     if isinstance(error, Conflict):
         extra["candidates"] = error.candidates
+    if isinstance(error, QuestionOver):
+        extra["question"] = error.question
     return error_response(
         status,
         code_of(error, status),

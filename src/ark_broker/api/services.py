@@ -19,6 +19,7 @@ from ark_broker.log.writer import Appended, Writer
 from ark_broker.metrics import Metrics
 from ark_broker.model import Event
 from ark_broker.model.errors import LogUnavailable
+from ark_broker.questions.desk import Desk
 from ark_broker.receive.prices import PriceTable, needs_price
 from ark_broker.settings import Settings
 
@@ -42,6 +43,7 @@ class Services:
     intake: Intake
     metrics: Metrics
     prices: PriceTable
+    desk: Desk
     readiness: Readiness = field(default_factory=Readiness)
     streams: OpenStreams = field(default_factory=OpenStreams)
 

@@ -29,6 +29,8 @@ DONE: Final = b"data: [DONE]\n\n"
 _RETRY_MS: Final = 1_000
 #: After a shutdown readers come back over this many milliseconds, not all at once.
 _RETRY_SPREAD_MS: Final = 3_000
+#: Seconds.
+_CLOCK_GRAIN: Final = 0.002
 _MAX_CURSOR_DIGITS: Final = 19
 _MAX_LOG_ID: Final = 64
 
@@ -156,7 +158,8 @@ class LiveStream:
             if burst is None:
                 if clock() < spoken_at + patience:
                     continue
-                data, over = self._silence(clock() - silent_since)
+                # A clock may wake us a moment before the time that it was asked for.
+                data, over = self._silence(clock() - silent_since + _CLOCK_GRAIN)
                 spoken_at = clock()
             else:
                 data, over = (burst.data, False) if self.inspect is None else self.inspect(burst)

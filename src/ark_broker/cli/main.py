@@ -12,6 +12,7 @@ import typer
 
 from ark_broker import __version__
 from ark_broker.cli.demo import demo
+from ark_broker.cli.import_ import import_
 from ark_broker.cli.serve import migrate, serve
 
 _ABOUT = """
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(migrate)
 app.command()(demo)
+app.command(name="import")(import_)
 
 
 @app.command()

@@ -57,6 +57,7 @@ class Maintenance:
         pack_after_seconds: float,
         retention_seconds: Mapping[str, float],
         link_bounds: LinkBounds | None = None,
+        deadlines: Callable[[], Awaitable[object]] | None = None,
         interval_seconds: float = 60,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -66,6 +67,7 @@ class Maintenance:
         self._pack_after = pack_after_seconds
         self._retention = retention_seconds
         self._link_bounds = link_bounds
+        self._deadlines = deadlines
         self.link_stats = LinkStats()
         self._interval = interval_seconds
         self._clock = clock
@@ -80,6 +82,8 @@ class Maintenance:
             ("pack", self.pack, max(0.2, min(30.0, self._pack_after / 4))),
             ("expiry", self.expire, min(30.0, self._interval)),
         ]
+        if self._deadlines is not None:
+            jobs.append(("deadlines", self._deadlines, 1.0))
         if self._link_bounds is not None:
             jobs.append(("links", self.bound_links, self._interval))
         if self._retention:

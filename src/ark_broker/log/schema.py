@@ -42,6 +42,15 @@ def _current(connection: Connection) -> str | None:
     return found
 
 
+def _check_nobody_else_is_there(connection: Connection) -> None:
+    """Raise SchemaOutdated where the tables are another program's: Ark's own broker has one of that name, too."""
+    if _current(connection) is None and inspect(connection).has_table("events"):
+        raise SchemaOutdated(
+            "the database has a table `events` that is not this broker's: give it a database or schema of its own "
+            "(docs/import.md says how to take over what Ark's broker has there)"
+        )
+
+
 async def current_revision(database: Database) -> str | None:
     """The revision that the database has; None for an empty database."""
     async with database.reader.connect() as connection:
@@ -58,6 +67,7 @@ async def migrate(database: Database) -> tuple[str | None, str]:
     def upgrade(connection: Connection) -> tuple[str | None, str]:
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        _check_nobody_else_is_there(connection)
         before = _current(connection)
         if before != LATEST:
             from alembic import command  # noqa: PLC0415 - see LATEST

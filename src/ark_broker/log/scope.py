@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement
 from ark_broker.log.tables import FEEDS, events, packs
 from ark_broker.model import Event
 
-Kind = Literal["log", "session", "query", "conversation", "uid", "trace", "sessions"]
+Kind = Literal["log", "session", "query", "conversation", "uid", "trace", "question", "sessions"]
 #: Of a stream, only one sort of event: messages, operation events of Ark, chunks (and completion markers), spans.
 Feed = Literal["", "messages", "operations", "chunks", "spans"]
 
@@ -20,12 +20,13 @@ _COLUMNS: Final = {
     "conversation": events.c.conversation_id,
     "uid": events.c.query_uid,
     "trace": events.c.trace_id,
+    "question": events.c.question_id,
 }
 _FIELDS: Final = {kind: column.name for kind, column in _COLUMNS.items()}
 #: Streams with an index that holds just their events. Of the others `feed` is a filter on a longer one.
 _INDEXED: Final = frozenset(
     {
-        *((kind, "") for kind in ("log", "session", "query", "trace")),
+        *((kind, "") for kind in ("log", "session", "query", "trace", "question")),
         *(("log", feed) for feed in FEEDS),
         *((kind, "messages") for kind in ("conversation", "query")),
         *((kind, "operations") for kind in ("uid", "session")),
@@ -36,8 +37,8 @@ _INDEXED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A stream: the log; what one session, query (by name), conversation, query UID or trace has of it; or, not of
-    events, the list of sessions (all, or the one of that name)."""
+    """A stream: the log; what one session, query (by name), conversation, query UID, trace or question has of it;
+    or, not of events, the list of sessions (all, or the one of that name)."""
 
     kind: Kind
     name: str = ""

@@ -13,13 +13,26 @@ from ark_broker.log.contents import MIN_BODY, compress, split
 from ark_broker.log.database import Dialect, Upsert
 from ark_broker.log.memory import Memory
 from ark_broker.log.packs import packed_ids
+from ark_broker.log.questions import load_questions, question_row
 from ark_broker.log.rows import to_rows
-from ark_broker.log.tables import GONE, ark_sessions, contents, events, links, log_head, queries, sessions, waiting
+from ark_broker.log.tables import (
+    GONE,
+    ark_sessions,
+    contents,
+    events,
+    links,
+    log_head,
+    queries,
+    questions,
+    sessions,
+    waiting,
+)
 from ark_broker.model import Event, event_id
 from ark_broker.model.vocabulary import EXPLICIT, is_provisional
 from ark_broker.sessions.ark_view import list_row
 from ark_broker.sessions.correlate import NAMED, Correlator
 from ark_broker.sessions.keys import Group, group, is_call, keys_of
+from ark_broker.sessions.questions import Question, apply, is_of_question
 from ark_broker.sessions.summary import QuerySummary, SessionSummary, fold, settle
 
 
@@ -47,6 +60,8 @@ class Transaction:
     prior: int = 0
     head: int = 0
     correlator: Correlator = field(init=False)
+    #: Those that the transaction looked at, or changed, by id.
+    questions: dict[str, Question] = field(default_factory=dict)
     _changed_sessions: set[str] = field(default_factory=set)
     _changed_queries: set[tuple[str, str]] = field(default_factory=set)
 
@@ -168,14 +183,34 @@ class Transaction:
         )
 
     async def fold(self, batch: Sequence[Event]) -> None:
-        """Add events that joined a session to its summaries."""
+        """Add events that joined a session to its summaries, and to the questions that they are about."""
         await self.load_summaries(batch)
+        await self._fold_questions([event for event in batch if is_of_question(event)])
         for event in batch:
             if event.session_id is None:
                 continue
             known = self.memory.queries.setdefault(event.session_id, {})
             fold(self.memory.sessions[event.session_id], known, event)
             self.changed(event.session_id, event.query)
+
+    async def question(self, question_id: str) -> Question | None:
+        """The question as it is now, under the head's lock; None where there is none."""
+        if question_id not in self.questions:
+            self.questions |= await load_questions(self.connection, [question_id])
+        return self.questions.get(question_id)
+
+    async def is_stored(self, identity: bytes) -> bool:
+        """True where an event with that id is in the log."""
+        return identity in await self.dialect.known(self.connection, [identity])
+
+    async def _fold_questions(self, batch: Sequence[Event]) -> None:
+        if not batch:
+            return
+        missing = {event.question_id or "" for event in batch} - self.questions.keys()
+        self.questions |= await load_questions(self.connection, sorted(missing))
+        for event in batch:
+            key = event.question_id or ""
+            self.questions[key] = apply(self.questions.get(key), event)
 
     def changed(self, session_id: str, query: str | None) -> None:
         """Have the summaries written at the end of the transaction."""
@@ -188,6 +223,7 @@ class Transaction:
         self.memory.drop_session(session_id)
         self._changed_sessions.discard(session_id)
         await self.connection.execute(delete(ark_sessions).where(ark_sessions.c.id == session_id))
+        await self.connection.execute(delete(questions).where(questions.c.session_id == session_id))
         await self.drop_queries(session_id)
         self.memory.gone[session_id] = self.head
         row = (session_id, GONE, None, 0, self.head, self.head, "", b"")
@@ -245,6 +281,7 @@ class Transaction:
             Upsert(links, ["key"], self._link_rows()),
             Upsert(queries, ["session_id", "name"], self._query_rows()),
             Upsert(sessions, ["id"], self._session_rows(changed)),
+            Upsert(questions, ["id"], [question_row(each, self.head) for each in self.questions.values()]),
             Upsert(ark_sessions, ["id"], [msgspec.structs.astuple(row) for row in news.values() if row is not None]),
         ]
         if self.head > self.prior:

@@ -8,7 +8,8 @@ ArkBrokerError
 ├── Overloaded           no room right now; the same request may pass later   503 + Retry-After
 │   └── LogUnavailable   … because the database does not take commits
 ├── NotFound                                                                  404
-└── Conflict             the name stands for several things                   409
+├── Conflict             the name stands for several things                   409
+└── QuestionOver         the question was answered, or is over                409
 """
 
 from __future__ import annotations
@@ -64,3 +65,11 @@ class Conflict(ArkBrokerError):  # noqa: N818
     def __init__(self, message: str, candidates: list[dict[str, str | None]]) -> None:
         super().__init__(message)
         self.candidates = candidates
+
+
+class QuestionOver(ArkBrokerError):  # noqa: N818
+    """The question cannot be answered any more, or not here; `question` is it, as the API shows it."""
+
+    def __init__(self, message: str, question: dict[str, object]) -> None:
+        super().__init__(message)
+        self.question = question

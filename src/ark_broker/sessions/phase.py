@@ -22,6 +22,8 @@ from ark_broker.model.vocabulary import (
     QUERY_STARTED,
     QUERY_WAITING,
     QUESTION_ANSWERED,
+    QUESTION_CANCELED,
+    QUESTION_EXPIRED,
     Phase,
 )
 
@@ -33,6 +35,8 @@ _REPORTS: Final = {
     QUERY_RESUMED: "resumed",
     QUERY_WAITING: "waiting",
     QUESTION_ANSWERED: "answered",
+    QUESTION_EXPIRED: "answered",
+    QUESTION_CANCELED: "answered",
     QUERY_COMPLETED: "done",
     QUERY_FAILED: "error",
     QUERY_CANCELED: "canceled",

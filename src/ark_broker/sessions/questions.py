@@ -19,6 +19,7 @@ from ark_broker.model.vocabulary import (
     QUESTION_ANSWERED,
     QUESTION_ASKED,
     QUESTION_CANCELED,
+    QUESTION_ESCALATED,
     QUESTION_EXPIRED,
 )
 
@@ -31,7 +32,7 @@ _ENDS: Final[dict[str, State]] = {
     QUESTION_EXPIRED: "expired",
     QUESTION_CANCELED: "canceled",
 }
-QUESTION_TYPES: Final = frozenset({QUESTION_ASKED, *_ENDS})
+QUESTION_TYPES: Final = frozenset({QUESTION_ASKED, QUESTION_ESCALATED, *_ENDS})
 _URI: Final = "ark://questions/"
 
 
@@ -83,17 +84,29 @@ def is_of_question(event: Event) -> bool:
     return event.question_id is not None and event.type in QUESTION_TYPES
 
 
+def is_waited_for(event: Event) -> bool:
+    """True for the asking of a question that its query cannot go on without."""
+    return event.type == QUESTION_ASKED and _body(event).get("blocking") is not False
+
+
+def is_end(event: Event) -> bool:
+    """True for an event after which the question is not open any more."""
+    return event.type in _ENDS
+
+
 def apply(question: Question | None, event: Event) -> Question:
     """The question after one more of its events, in the order of the log; applying one again changes nothing."""
     found = question or Question(id=event.question_id or "")
     body = _body(event)
-    found.session_id = found.session_id or event.session_id
-    found.query = found.query or event.query
+    found.session_id = event.session_id or found.session_id
+    found.query = event.query or found.query
     found.namespace = found.namespace or event.namespace
     found.trace_id = found.trace_id or event.trace_id
     if event.type == QUESTION_ASKED:
         if not found.told:
             _tell(found, event, body)
+    elif event.type == QUESTION_ESCALATED:
+        found.escalated_at = found.escalated_at or event.time
     elif event.type in _ENDS and found.is_open:
         found.state, found.ended_at = _ENDS[event.type], event.time
         found.answer = None if found.secret else body.get("answer")

@@ -19,6 +19,7 @@ from ark_broker.sessions.ark import ArkQuery, ArkSession, arrival_of, names_conv
 from ark_broker.sessions.correlate import NAMED
 from ark_broker.sessions.footprint import MAX_NAMES, Dated, Footprint, earlier, include, value_of
 from ark_broker.sessions.phase import PhaseEvidence, evidence_class
+from ark_broker.sessions.questions import is_end, is_of_question, is_waited_for
 from ark_broker.sessions.tally import NOTHING, Tally, Usage, dollars
 
 #: Stands before an agent's name in a session's search text: nobody types it, so no other name looks like an agent.
@@ -49,6 +50,8 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
     first_token: int | None = None
     #: MCP session ids by server, the latest seen of each.
     mcp: dict[str, Dated] = msgspec.field(default_factory=dict)
+    #: Questions by id: whether it was asked and is waited for, and whether it is over.
+    questions: dict[str, tuple[bool, bool]] = msgspec.field(default_factory=dict)
     #: What Ark's own events tell of it, in the order in which they came.
     ark: ArkQuery | None = None
     #: Taken out of the list that Ark's clients see; an event of Ark brings it back.
@@ -79,6 +82,8 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
 
     def _add_outcome(self, event: Event) -> None:
         self.evidence.add(event)
+        if is_of_question(event):
+            self._add_question(event.question_id or "", waits=is_waited_for(event), over=is_end(event))
         if event.task_id is not None:
             self._add_task(event.task_id, (event.end, event.task_state or ""))
         if event.mcp_session_id is not None:
@@ -97,6 +102,13 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
             if len(self.tasks) > MAX_NAMES:
                 del self.tasks[max(self.tasks)]
 
+    def _add_question(self, question_id: str, *, waits: bool, over: bool) -> None:
+        waited, ended = self.questions.get(question_id, (False, False))
+        self.questions[question_id] = (waited or waits, ended or over)
+        if len(self.questions) > MAX_NAMES:
+            # Those that are over first: they are waited for no more.
+            del self.questions[max(self.questions, key=lambda each: (self.questions[each][1], each))]
+
     def _add_mcp_session(self, server: str, found: Dated) -> None:
         held = self.mcp.get(server)
         if held is None or found > held:
@@ -106,8 +118,11 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
 
     @property
     def phase(self) -> Phase:
-        """See PhaseEvidence."""
-        return self.evidence.phase
+        """See PhaseEvidence. A query that runs is waiting while one of its questions is open."""
+        phase = self.evidence.phase
+        if phase in ("running", "pending") and any(waits and not over for waits, over in self.questions.values()):
+            return "waiting"
+        return phase
 
     @property
     def uid(self) -> str | None:
@@ -355,7 +370,7 @@ def _fold_query(session: SessionSummary, queries: dict[str, QuerySummary], name:
         query = queries[name] = QuerySummary(session_id=session.id, name=name)
         if not is_provisional(name):
             include(session.query_names, name)
-    elif event.kind == "chunk" or evidence_class(event) is None:
+    elif event.kind == "chunk" or (evidence_class(event) is None and not is_of_question(event)):
         # Says nothing about the phase, which is most events.
         query.add(event)
         return

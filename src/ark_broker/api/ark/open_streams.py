@@ -1,7 +1,7 @@
 """Which queries' chunks are being posted to this process right now.
 
-An executor closes its POST and says that the stream is complete without waiting for an answer, on two connections: so the
-end of the chunks and the completion come in any order.
+An executor closes its POST and says that the stream is complete without waiting for an answer, on two connections: so
+the end of the chunks and the completion come in any order.
 """
 
 from __future__ import annotations
