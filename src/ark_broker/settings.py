@@ -181,6 +181,14 @@ class Settings(BaseSettings):
         60, ge=0, le=3600, description="How long an open stream of chunks waits for a database that is away."
     )
 
+    a2a_token: str | None = Field(
+        None,
+        repr=False,
+        max_length=1024,
+        description="Token that A2A agents have to send with their push notifications "
+        "(`POST /v1/a2a/notifications`), in `X-A2A-Notification-Token` or as a bearer. Without it any notification is taken.",
+    )
+
     # -- what it gives out
     ring_bytes: Size = Field(
         16 * 2**20, ge=2**12, le=2**34, description="Newest committed events kept in memory for live readers."

@@ -52,6 +52,8 @@ async def read_everything(log: Log) -> None:
     await reader.between(3, 20, 100)
     await reader.trace(trace(1), 100)
     await reader.last_chunk("q1")
+    await reader.end_of_stream("q1")
+    await reader.completed_since("q1", 3)
     await reader.session("s1")
     await reader.gone_at("s1")
     await reader.session_changes(3, 30, 10)

@@ -69,6 +69,15 @@ class Stride:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """The last of a query's chunks: its positions, and whether it is a completion marker."""
+
+    seq: int
+    query_seq: int
+    completed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SessionRow:
     """A session's summary, and the position of its last change."""
 
@@ -246,6 +255,28 @@ class Reader:
         if data is not None:
             found += unpack(data)
         return max(found, key=lambda event: event.query_seq or 0, default=None)
+
+    async def end_of_stream(self, query: str) -> StreamEnd | None:
+        """Where the query's chunks end, without reading any; None where there is none."""
+        in_rows = (
+            select(events.c.seq, events.c.query_seq, events.c.type)
+            .where(events.c.query == query, events.c.kind == "chunk")
+            .order_by(events.c.query_seq.desc())
+            .limit(1)
+        )
+        in_packs = (
+            select(packs.c.last_seq, packs.c.last_query_seq)
+            .where(packs.c.query == query)
+            .order_by(packs.c.last_query_seq.desc())
+            .limit(1)
+        )
+        async with self._database.reader.connect() as connection:
+            row = (await connection.execute(in_rows)).one_or_none()
+            pack = (await connection.execute(in_packs)).one_or_none()
+        if row is not None and (pack is None or row.query_seq > pack.last_query_seq):
+            return StreamEnd(row.seq, row.query_seq, row.type == STREAM_COMPLETED)
+        # A stream is packed up to its marker, once it is finished.
+        return None if pack is None else StreamEnd(pack.last_seq, pack.last_query_seq, completed=True)
 
     async def completed_since(self, query: str, after: int) -> bool:
         """True where the query's stream was marked complete behind position `after`."""

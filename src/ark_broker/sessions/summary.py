@@ -26,6 +26,8 @@ from ark_broker.sessions.tally import NOTHING, Tally, Usage, dollars
 AGENT_MARK: Final = "\x1f"
 #: Characters of a session's search text.
 MAX_SEARCH: Final = 16_384
+#: Ranks of an A2A task's first state and of those that end it; of any other it is 2.
+_TASK_RANKS: Final = {"submitted": 1, "completed": 3, "failed": 3, "canceled": 3, "rejected": 3}
 
 
 class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
@@ -96,8 +98,7 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
 
     def _add_task(self, task_id: str, found: Dated) -> None:
         held = self.tasks.get(task_id)
-        # An event that only names the task says nothing of its state.
-        if held is None or (bool(found[1]), found) > (bool(held[1]), held):
+        if held is None or (_task_rank(found[1]), found) > (_task_rank(held[1]), held):
             self.tasks[task_id] = found
             if len(self.tasks) > MAX_NAMES:
                 del self.tasks[max(self.tasks)]
@@ -319,6 +320,15 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
             if len(text) + len(line) < MAX_SEARCH:
                 text += line.lower() + "\n"
         return text
+
+
+def _task_rank(state: str) -> int:
+    """What counts before the time at which a task's state was reported.
+
+    An event that only names the task says nothing of its state. A task never leaves a state that ends it, and is
+    submitted but once: agents report that without a time, so that it may seem to be the latest.
+    """
+    return 0 if not state else _TASK_RANKS.get(state, 2)
 
 
 def fold(session: SessionSummary, queries: dict[str, QuerySummary], event: Event) -> None:

@@ -18,6 +18,7 @@ from starlette.types import Receive
 from ark_broker.api.intake import body_chunks
 from ark_broker.api.paths import json_response
 from ark_broker.api.services import Services
+from ark_broker.log.read import StreamEnd
 from ark_broker.model import Event, event_id
 from ark_broker.model.errors import BadInput, NotFound, Overloaded
 from ark_broker.model.vocabulary import STREAM_COMPLETED
@@ -152,7 +153,7 @@ async def append_patiently(services: Services, events: Sequence[Event]) -> None:
 async def _complete_again(services: Services, query: str, after: int) -> None:
     """Where the completion came before the last chunks of its stream, here or on another replica, mark that end too."""
     if await services.reader.completed_since(query, after):
-        await _mark(services, query)
+        await _mark(services, query, await services.reader.end_of_stream(query))
 
 
 async def complete(services: Services, query: str) -> Response:
@@ -161,21 +162,20 @@ async def complete(services: Services, query: str) -> Response:
     Chunks that are on their way here get a moment to arrive first.
     """
     await services.streams.ended(query, _LAST_CHUNKS_SECONDS)
-    last = await services.reader.last_chunk(query)
-    if last is None and services.settings.ark_compat != "c":
+    end = await services.reader.end_of_stream(query)
+    if end is None and services.settings.ark_compat != "c":
         raise NotFound("Stream not found")
-    status = "completed" if await _mark(services, query) else "already_completed"
+    status = "completed" if await _mark(services, query, end) else "already_completed"
     return json_response({"status": status, "query": query})
 
 
-async def _mark(services: Services, query: str) -> bool:
+async def _mark(services: Services, query: str, end: StreamEnd | None) -> bool:
     """Have a marker at the stream's end; False where there is one."""
-    last = await services.reader.last_chunk(query)
-    if last is not None and last.type == STREAM_COMPLETED:
+    if end is not None and end.completed:
         return False
     marker = completion_event(query, query, time.time_ns())
     # Two calls at once make one marker: its id is that of the point in the stream that it ends.
-    marker.id = event_id(STREAM_COMPLETED, query, last.seq if last is not None else 0)
+    marker.id = event_id(STREAM_COMPLETED, query, end.seq if end is not None else 0)
     await append_patiently(services, [marker])
     services.streams.completed(query)
     return True

@@ -112,10 +112,10 @@ async def read(request: Request, services: Services, query: str) -> Response:
     wait = _number(request, "wait-for-query", 0, ignore=is_newest)
     _number(request, "max-chunk-size", 1)
     scope = LogScope("query", query, "chunks")
-    last = await services.reader.last_chunk(query)
+    end = await services.reader.end_of_stream(query)
     # A completion marker ends the stream only where nothing follows: the same name is streamed again after
     # an approval pause. What is before this position is history, and does not end it.
-    settled = (last.query_seq or 0) if last is not None else 0
+    settled = end.query_seq if end is not None else 0
     after = await lists.resumed_after(request, services, 0 if from_beginning else None)
     consumer = _ArkReader(services, scope, settled, wait, is_patient=not is_newest)
     return LiveStream(
