@@ -38,6 +38,7 @@ lint: dev ## Check style, types, import direction and the generated docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python docs/settings_page.py --check
+	$(BIN)/python helm/settings_schema.py --check
 
 format: dev ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix-only
@@ -55,6 +56,7 @@ bench-ark: dev ## Ark's stress profile: 5,000 queries, 200 at a time; BENCH=--qu
 
 docs: dev ## Write the generated pages
 	$(BIN)/python docs/settings_page.py
+	$(BIN)/python helm/settings_schema.py
 
 install: $(VENV)/.installed ## Install what the broker needs to run
 dev: $(VENV)/.installed-dev ## Install what contributors need besides

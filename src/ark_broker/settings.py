@@ -186,7 +186,7 @@ class Settings(BaseSettings):
         repr=False,
         max_length=1024,
         description="Token that A2A agents have to send with their push notifications "
-        "(`POST /v1/a2a/notifications`), in `X-A2A-Notification-Token` or as a bearer. Without it any notification is taken.",
+        "(`POST /v1/a2a/notifications`): in `X-A2A-Notification-Token`, or as a bearer. Without it any is taken.",
     )
 
     # -- what it gives out
