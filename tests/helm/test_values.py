@@ -211,6 +211,7 @@ def test_settings_are_variables_as_they_were_written() -> None:
 
 def test_every_setting_has_a_place_in_the_chart() -> None:
     samples: dict[str, Any] = {
+        "a2aToken": "secret",
         "host": "::",
         "prices": "/etc/mine.json",
         "retention": "30d",

@@ -50,7 +50,7 @@
 {{- end }}
 {{- range $name, $value := omit .Values.settings "retention" }}
 {{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
-- name: ARK_BROKER_{{ $name | snakecase | upper }}
+- name: ARK_BROKER_{{ $name | snakecase | upper | replace "A_2A" "A2A" }}
   value: {{ include "ark-broker.scalar" $value | quote }}
 {{- end }}
 {{- end }}

@@ -47,8 +47,8 @@ class Services:
     readiness: Readiness = field(default_factory=Readiness)
     streams: OpenStreams = field(default_factory=OpenStreams)
 
-    async def append(self, signal: str, events: Sequence[Event]) -> Appended:
-        """Commit a request's events; counts them. Raises Overloaded or LogUnavailable."""
+    async def append(self, signal: str, events: Sequence[Event], *, fresh: bool = False) -> Appended:
+        """Commit a request's events; counts them. Raises Overloaded or LogUnavailable. `fresh`: see Writer.append."""
         self.metrics.received.labels(signal).inc(len(events))
         priced = [event for event in events if needs_price(event)]
         if priced and not self.prices.is_loaded:
@@ -60,7 +60,7 @@ class Services:
             # What is queued is committed even when the request has to be told to come again, or its sender goes away:
             # it is stored once, however often it is sent.
             async with asyncio.timeout(self.settings.ack_timeout_seconds):
-                appended = await self.writer.append(events)
+                appended = await self.writer.append(events, fresh=fresh)
         except TimeoutError:
             raise LogUnavailable("the database takes too long to commit") from None
         self.metrics.stored.inc(appended.stored)

@@ -81,10 +81,10 @@ class Transaction:
         self.head += count
         return self.head - count
 
-    async def append(self, batch: Sequence[Event]) -> list[Event]:
-        """Place and insert the batch; returns those that were not in the log yet."""
+    async def append(self, batch: Sequence[Event], *, fresh: bool = False) -> list[Event]:
+        """Place and insert the batch; returns those that were not in the log yet. `fresh`: none of them can be."""
         new = {event.id: event for event in reversed(batch)}
-        for known in await self._known(new):
+        for known in () if fresh else await self._known(new):
             del new[known]
         stored = list(reversed(new.values()))
         groups = group(stored)

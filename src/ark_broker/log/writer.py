@@ -69,6 +69,7 @@ class _Request:
     events: Sequence[Event]
     size: int
     answer: asyncio.Future[Appended]
+    fresh: bool = False
     stored: int = 0
     duplicates: int = 0
     refused: list[tuple[int, str]] = field(default_factory=list)
@@ -138,8 +139,10 @@ class Writer:
         if self._task is not None:
             await self._task
 
-    async def append(self, events: Sequence[Event]) -> Appended:
+    async def append(self, events: Sequence[Event], *, fresh: bool = False) -> Appended:
         """Commit `events`, in their order. Returns once they are durable.
+
+        `fresh`: their ids were made just now, by chance; nobody else can have stored them.
 
         Raises Overloaded where the queue has no room, LogUnavailable where the database did not commit. A
         request larger than one commit is stored in several; after an error some of it may be there, and
@@ -156,7 +159,7 @@ class Writer:
         parts = []
         for start in range(0, len(events), self._commit_max):
             part = events[start : start + self._commit_max]
-            parts.append(_Request(part, size * len(part) // len(events), loop.create_future()))
+            parts.append(_Request(part, size * len(part) // len(events), loop.create_future(), fresh))
         for request in parts:
             self.queued_bytes += request.size
             self._queue.append(request)
@@ -281,7 +284,8 @@ class Writer:
         batch = [request.events[index] for request, index in items]
         said = [(event.session_id, event.query, event.correlated_by, event.time) for event in batch]
         try:
-            commit = await self._transact(lambda transaction: transaction.append(batch))
+            fresh = all(request.fresh for request, _ in items)
+            commit = await self._transact(lambda transaction: transaction.append(batch, fresh=fresh))
         except Exception as error:
             if is_unavailable(error):
                 raise

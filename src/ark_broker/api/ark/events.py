@@ -72,11 +72,12 @@ async def post_event(request: Request, services: Deps) -> Response:
     async with services.intake.body(
         request.receive, headers.get("content-encoding"), headers.get("content-length")
     ) as body:
-        event = decode_operation(body, now=time.time_ns(), attempt=headers.get("idempotency-key"))
+        attempt = headers.get("idempotency-key")
+        event = decode_operation(body, now=time.time_ns(), attempt=attempt)
         context = context_of(headers)
         if context != NONE:
             context.apply(event)
-        appended = await services.append("operations", [event])
+        appended = await services.append("operations", [event], fresh=not attempt)
     if appended.refused:
         raise BadInput(appended.refused[0][1], "body")
     return json_response({"status": "success"}, 201)

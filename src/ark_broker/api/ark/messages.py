@@ -60,8 +60,9 @@ async def post_messages(request: Request, services: Deps) -> Response:
     async with services.intake.body(
         request.receive, headers.get("content-encoding"), headers.get("content-length")
     ) as body:
-        decoded = decode_messages(body, now=time.time_ns(), attempt=headers.get("idempotency-key"))
-        appended = await services.append("messages", decoded)
+        attempt = headers.get("idempotency-key")
+        decoded = decode_messages(body, now=time.time_ns(), attempt=attempt)
+        appended = await services.append("messages", decoded, fresh=not attempt)
     if appended.refused:
         raise BadInput(appended.refused[0][1], f"messages.{appended.refused[0][0]}")
     return Response(status_code=200)
