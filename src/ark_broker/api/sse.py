@@ -29,6 +29,9 @@ DONE: Final = b"data: [DONE]\n\n"
 _RETRY_MS: Final = 1_000
 #: After a shutdown readers come back over this many milliseconds, not all at once.
 _RETRY_SPREAD_MS: Final = 3_000
+#: Ends of lines to Unicode (LINE SEPARATOR, PARAGRAPH SEPARATOR, NEXT LINE), and how JSON may write them. In UTF-8 no
+#: other character has these bytes in it, and in JSON they stand in strings only.
+_LINE_ENDS: Final = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 #: Seconds.
 _CLOCK_GRAIN: Final = 0.002
 _MAX_CURSOR_DIGITS: Final = 19
@@ -45,7 +48,10 @@ class Start:
 
 
 def frame(data: bytes, *, position: int | None = None, event: str | None = None) -> bytes:
-    """One SSE frame. `data` is a single line: the JSON that goes out has its line breaks escaped."""
+    """One SSE frame. `data` is a single line of JSON: also for readers who take more than CR and LF for its end."""
+    if not data.isascii():
+        for raw, escaped in _LINE_ENDS:
+            data = data.replace(raw, escaped)
     lines = [b"id: %d\n" % position] if position is not None else []
     if event is not None:
         lines.append(b"event: " + event.encode() + b"\n")

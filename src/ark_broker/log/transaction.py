@@ -32,7 +32,7 @@ from ark_broker.model.vocabulary import EXPLICIT, is_provisional
 from ark_broker.sessions.ark_view import list_row
 from ark_broker.sessions.correlate import NAMED, Correlator
 from ark_broker.sessions.keys import Group, group, is_call, keys_of
-from ark_broker.sessions.questions import Question, apply, is_of_question
+from ark_broker.sessions.questions import Question, apply, sort_of
 from ark_broker.sessions.summary import QuerySummary, SessionSummary, fold, settle
 
 
@@ -185,7 +185,9 @@ class Transaction:
     async def fold(self, batch: Sequence[Event]) -> None:
         """Add events that joined a session to its summaries, and to the questions that they are about."""
         await self.load_summaries(batch)
-        await self._fold_questions([event for event in batch if is_of_question(event)])
+        await self._fold_questions(
+            [event for event in batch if event.question_id is not None and sort_of(event) is not None]
+        )
         for event in batch:
             if event.session_id is None:
                 continue
@@ -210,7 +212,8 @@ class Transaction:
         self.questions |= await load_questions(self.connection, sorted(missing))
         for event in batch:
             key = event.question_id or ""
-            self.questions[key] = apply(self.questions.get(key), event)
+            if (question := apply(self.questions.get(key), event)) is not None:
+                self.questions[key] = question
 
     def changed(self, session_id: str, query: str | None) -> None:
         """Have the summaries written at the end of the transaction."""

@@ -58,6 +58,10 @@ QUESTION_CANCELED: Final = "question.canceled"
 #: Its deadline passed, and it is shown to others: it stays open.
 QUESTION_ESCALATED: Final = "question.escalated"
 
+#: Ark's executors ask for approval of a tool call in the stream, and say what came of it.
+APPROVAL_REQUEST: Final = "tool_approval_request"
+APPROVAL_RESPONSE: Final = "tool_approval_response"
+
 TASK_UPDATED: Final = "task.updated"
 ARTIFACT_UPDATED: Final = "artifact.updated"
 MESSAGE_ADDED: Final = "message.added"
@@ -71,7 +75,7 @@ SESSION_DELETED: Final = "session.deleted"
 SESSION_MOVED: Final = "session.moved"
 LINK_CREATED: Final = "link.created"
 LINK_DELETED: Final = "link.deleted"
-#: A query was taken out of its session, with everything it had there.
+#: A query was taken out of the sessions that Ark's clients see; what happened in it stays.
 QUERY_DELETED: Final = "query.deleted"
 #: Messages, or operation events, were removed: of which query or conversation stands in the body.
 MESSAGES_DELETED: Final = "messages.deleted"

@@ -93,6 +93,8 @@ class Desk:
         With the same `attempt` it is the same answer, and no second one.
         """
         known = await self.get(question_id)
+        if not known.is_answerable:
+            raise QuestionOver(f"the question is answered where it was asked ({known.source})", question_json(known))
         check_answer(known, answer)
         if known.secret and known.is_open and question_id not in self._secret:
             raise QuestionOver(

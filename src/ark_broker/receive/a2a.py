@@ -130,6 +130,8 @@ class Stream:
             orjson.dumps(shown | frame),
         )
         event.task_id, event.task_state, event.conversation_id = task_id, state, context_id
+        # Where it needs input, it stands for a question.
+        event.question_id = as_name(f"task:{task_id}")
         if state in _FAILED:
             event.status, event.error = "error", as_text(text or state)
         self._place(event, task_id)

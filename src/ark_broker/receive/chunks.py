@@ -10,7 +10,7 @@ import orjson
 from ark_broker.model import Event, event_id
 from ark_broker.model import vocabulary as v
 from ark_broker.model.errors import BadInput, TooLarge
-from ark_broker.receive.fields import as_count, as_name, as_text
+from ark_broker.receive.fields import as_count, as_name, as_text, name
 
 #: Members of an OpenAI `delta` that are something the model produced.
 _PRODUCED: Final = (
@@ -135,6 +135,8 @@ def _fill(event: Event, chunk: dict[str, Any]) -> None:
         event.output_tokens = as_count(usage.get("completion_tokens"))
     elif isinstance(kind, str) and kind and "choices" not in chunk and kind not in v.RESERVED:
         event.type = as_name(kind)
+        if kind in (v.APPROVAL_REQUEST, v.APPROVAL_RESPONSE) and (task := name(chunk.get("taskId"))) is not None:
+            event.question_id = as_name(f"approval:{task}")
     if isinstance(model := chunk.get("model"), str) and model:
         event.model = as_name(model)
     if isinstance(ark := chunk.get("ark"), dict):

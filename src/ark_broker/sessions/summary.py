@@ -14,14 +14,16 @@ from typing import Final
 import msgspec
 
 from ark_broker.model import Event
-from ark_broker.model.vocabulary import LLM_CHUNK, QUERY_STARTED, Phase, SessionStatus, is_provisional
+from ark_broker.model.vocabulary import LLM_CHUNK, QUERY_STARTED, TASK_UPDATED, Phase, SessionStatus, is_provisional
 from ark_broker.sessions.ark import ArkQuery, ArkSession, arrival_of, names_conversation, news_of
 from ark_broker.sessions.correlate import NAMED
 from ark_broker.sessions.footprint import MAX_NAMES, Dated, Footprint, earlier, include, value_of
 from ark_broker.sessions.phase import PhaseEvidence, evidence_class
-from ark_broker.sessions.questions import is_end, is_of_question, is_waited_for
+from ark_broker.sessions.questions import is_waited_for, sort_of
 from ark_broker.sessions.tally import NOTHING, Tally, Usage, dollars
 
+#: States of an A2A task in which it waits for somebody.
+_INTERRUPTED: Final = frozenset({"input_required", "auth_required"})
 #: Stands before an agent's name in a session's search text: nobody types it, so no other name looks like an agent.
 AGENT_MARK: Final = "\x1f"
 #: Characters of a session's search text.
@@ -74,6 +76,9 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
                 self.first_stream = stream
             if event.stream_id not in self.streams:
                 include(self.streams, event.stream_id)
+        if event.question_id is not None and event.type != TASK_UPDATED and (sort := sort_of(event)) is not None:
+            over = sort in ("answered", "expired", "canceled")
+            self._add_question(event.question_id, waits=is_waited_for(event), over=over)
         if chunk:
             self.evidence.seen = True
             if event.type == LLM_CHUNK and (self.first_token is None or time < self.first_token):
@@ -84,8 +89,6 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
 
     def _add_outcome(self, event: Event) -> None:
         self.evidence.add(event)
-        if is_of_question(event):
-            self._add_question(event.question_id or "", waits=is_waited_for(event), over=is_end(event))
         if event.task_id is not None:
             self._add_task(event.task_id, (event.end, event.task_state or ""))
         if event.mcp_session_id is not None:
@@ -119,11 +122,12 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
 
     @property
     def phase(self) -> Phase:
-        """See PhaseEvidence. A query that runs is waiting while one of its questions is open."""
+        """See PhaseEvidence. A query that runs is waiting while one of its questions is open, or a task needs input."""
         phase = self.evidence.phase
-        if phase in ("running", "pending") and any(waits and not over for waits, over in self.questions.values()):
-            return "waiting"
-        return phase
+        if phase not in ("running", "pending"):
+            return phase
+        asks = any(waits and not over for waits, over in self.questions.values())
+        return "waiting" if asks or any(state in _INTERRUPTED for _, state in self.tasks.values()) else phase
 
     @property
     def uid(self) -> str | None:
@@ -380,7 +384,7 @@ def _fold_query(session: SessionSummary, queries: dict[str, QuerySummary], name:
         query = queries[name] = QuerySummary(session_id=session.id, name=name)
         if not is_provisional(name):
             include(session.query_names, name)
-    elif event.kind == "chunk" or (evidence_class(event) is None and not is_of_question(event)):
+    elif event.question_id is None and event.task_id is None and (event.kind == "chunk" or not evidence_class(event)):
         # Says nothing about the phase, which is most events.
         query.add(event)
         return

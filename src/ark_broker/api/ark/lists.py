@@ -83,13 +83,13 @@ async def page(
 
 async def watch(request: Request, services: Services, scope: Scope, form: Format, after: int | None) -> Response:
     """The stream, live: after position `after`, or from now on for None (see `resumed_after`)."""
-    start = await resumed_after(request, services, after)
+    start = await resumed_after(request, services, after, scope.kind)
     return LiveStream(
         services, scope, form, start, CONNECTED, on_silence=lambda _seconds: (HEARTBEAT, False), farewell=b""
     ).response()
 
 
-async def resumed_after(request: Request, services: Services, after: int | None) -> int:
+async def resumed_after(request: Request, services: Services, after: int | None, scope_kind: str = "log") -> int:
     """The position after which a stream starts: `Last-Event-ID` goes before `after`, None means now.
 
     Who comes with a position that this log has not reached yet, from another log perhaps, is not left to wait for it.
@@ -100,10 +100,12 @@ async def resumed_after(request: Request, services: Services, after: int | None)
         if not (resumed.isascii() and resumed.isdigit() and len(resumed) <= 19):
             raise BadInput("must be a position: the `id:` of a frame", "Last-Event-ID")
         after = int(resumed)
-    if after is None:
-        return services.tail.head
-    if after > services.tail.head:
-        return min(after, (await services.reader.head()).seq)
+    if scope_kind == "sessions" and after:
+        # All sessions that one commit changed have its position: who got one of them may not have got the others.
+        after -= 1
+    if after is None or after > services.tail.head:
+        head = (await services.reader.head()).seq
+        return head if after is None else min(after, head)
     return after
 
 
