@@ -13,7 +13,9 @@ def test_every_command_explains_itself() -> None:
     assert {command.name or command.callback.__name__ for command in app.registered_commands} == {
         "serve",
         "migrate",
+        "answer",
         "demo",
+        "questions",
         "import",
         "version",
     }

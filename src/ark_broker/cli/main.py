@@ -13,6 +13,7 @@ import typer
 from ark_broker import __version__
 from ark_broker.cli.demo import demo
 from ark_broker.cli.import_ import import_
+from ark_broker.cli.questions import answer, questions
 from ark_broker.cli.serve import migrate, serve
 
 _ABOUT = """
@@ -36,6 +37,8 @@ app.command()(serve)
 app.command()(migrate)
 app.command()(demo)
 app.command(name="import")(import_)
+app.command()(questions)
+app.command()(answer)
 
 
 @app.command()
