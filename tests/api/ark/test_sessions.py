@@ -48,9 +48,8 @@ async def test_a_session_is_whole(each_api: Api) -> None:
 
     assert (found["sessionId"], found["name"], found["status"], found["errorCount"]) == ("session-a", "a", "error", 1)
     first, second = found["queries"].values()
-    assert first.items() >= {
-        "name": "q1", "namespace": "ns", "conversationId": "c1", "agent": "coder", "targetType": "agent", "phase": "done"
-    }.items()  # fmt: skip
+    expected = {"name": "q1", "namespace": "ns", "conversationId": "c1", "agent": "coder", "targetType": "agent"}
+    assert first.items() >= {**expected, "phase": "done"}.items()
     assert (second["phase"], second["error"], second["targetType"]) == ("error", "boom", "agent")
     assert {"namespace", "agent", "conversationId"}.isdisjoint(second)
     assert found["conversations"] == [
@@ -296,7 +295,7 @@ async def test_name_uid_and_session_lead_to_each_other(each_api: Api) -> None:
     assert (await each_api.get(f"/traces/{TRACE}"))["traceId"] == TRACE
 
 
-# -- defects of Ark's broker, each mended -------------------------------------------------------------------------------
+# -- defects of Ark's broker, each mended ------------------------------------------------------------------------------
 
 
 async def test_defect_14_filters_count_without_limit_and_cursor(each_api: Api) -> None:

@@ -166,7 +166,7 @@ async def test_a_purge_removes_all_spans(each_api: Api) -> None:
         assert (await data(live, 1))[0]["traceId"] == OTHER
 
 
-# -- defects of Ark's broker, each mended -------------------------------------------------------------------------------
+# -- defects of Ark's broker, each mended ------------------------------------------------------------------------------
 
 
 async def test_defect_6_ids_are_hex_and_base64_is_understood(each_api: Api) -> None:
