@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev test quick lint format conformance bench docs clean
+.PHONY: help run install dev test image quick lint format conformance bench docs clean
 # A recipe that fails half-way leaves no stamp behind.
 .DELETE_ON_ERROR:
 
@@ -27,7 +27,10 @@ run: install ## Run the broker; Ctrl-C stops it
 	@exec $(BIN)/ark-broker serve
 
 test: dev ## Run the whole suite, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest -n auto $(TEST)
+	$(BIN)/python -m pytest -n auto --ignore=tests/image/test_image.py $(TEST)
+
+image: dev ## Carry out the Dockerfile's steps without a container engine, and run the result; as root, with the network
+	$(BIN)/python -m pytest tests/image $(TEST)
 
 quick: dev ## Run the suite without what takes tens of seconds
 	$(BIN)/python -m pytest -n auto -m "not slow" $(TEST)

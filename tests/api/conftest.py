@@ -1,12 +1,48 @@
-"""Fixtures of the route tests: a broker in the test's own event loop."""
+"""Fixtures of the route tests: a broker in the test's own event loop, on a copy of a migrated database."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
+from ark_broker.app import migrate
+from ark_broker.settings import load_settings
 from tests.support.api import Api, StartApi, serve
+from tests.support.postgres import create_database, drop_database
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the schema in it, to copy."""
+    file = tmp_path_factory.mktemp("migrated") / "broker.db"
+    migrate(load_settings({"database_url": f"sqlite:///{file}"}))
+    return file
+
+
+@pytest.fixture
+def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    """A fresh SQLite database, migrated."""
+    return f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'broker.db')}"
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server_url: str) -> Iterator[str]:
+    """A PostgreSQL database with the schema in it, to copy."""
+    url = create_database(postgres_server_url)
+    migrate(load_settings({"database_url": url}))
+    yield url
+    drop_database(postgres_server_url, url)
+
+
+@pytest.fixture
+def postgres_url(postgres_server_url: str, migrated_postgres: str) -> Iterator[str]:
+    """A fresh PostgreSQL database, migrated."""
+    url = create_database(postgres_server_url, migrated_postgres)
+    yield url
+    drop_database(postgres_server_url, url)
 
 
 @pytest.fixture

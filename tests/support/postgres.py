@@ -170,10 +170,11 @@ class PostgresServer:
         assert self._spawn(program, *arguments).wait(60) == 0, self.log
 
 
-def create_database(server_url: str) -> str:
-    """A new, empty database on the server; returns its URL."""
+def create_database(server_url: str, template: str | None = None) -> str:
+    """A new database on the server, empty or a copy of that (URL of a) template; returns its URL."""
     name = f"ark_broker_test_{uuid4().hex[:12]}"
-    execute(server_url, f'CREATE DATABASE "{name}"')
+    copied = "" if template is None else f' TEMPLATE "{urlsplit(template).path[1:]}"'
+    execute(server_url, f'CREATE DATABASE "{name}"{copied}')
     return with_database(server_url, name)
 
 
