@@ -33,7 +33,7 @@ from ark_broker.api.direct import Direct, HotRoutes
 from ark_broker.api.intake import Intake
 from ark_broker.api.middleware import PathSegments, RequestContext
 from ark_broker.api.services import Readiness, Services
-from ark_broker.api.v1 import a2a, events, links, otlp, queries, questions, sessions, traces
+from ark_broker.api.v1 import a2a, events, export, links, otlp, queries, questions, replay, resume, sessions, traces
 from ark_broker.log import schema
 from ark_broker.log.database import Database, is_unavailable, open_database
 from ark_broker.log.listen import Listener
@@ -175,7 +175,7 @@ def create_app(settings: Settings) -> FastAPI:
     for path, endpoint in otlp.endpoints().items():
         app.router.routes.append(Route(path, endpoint, methods=None, include_in_schema=False))
     app.router.routes.append(Route("/stream/{rest:path}", ark_stream.StreamEndpoint(), include_in_schema=False))
-    for resource in (health, events, sessions, queries, questions, a2a, traces, links):
+    for resource in (health, events, sessions, queries, questions, a2a, traces, links, replay, resume, export):
         app.include_router(resource.router)
     for resource in (ark_messages, ark_events, ark_sessions, ark_traces, ark_stream):
         app.include_router(resource.router)

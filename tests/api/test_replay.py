@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import delete, update
 
 from ark_broker.api.sse import DONE
 from ark_broker.api.v1 import replay
 from ark_broker.api.v1.frames import event_format
 from ark_broker.api.v1.replay import LONGEST_GAP, Pace, Replay, Speed
 from ark_broker.log.scope import Scope
+from ark_broker.log.tables import events, log_head
 from tests.support.api import Api, StartApi, serve
 from tests.support.events import NOON, make
 from tests.support.sse import listen
@@ -157,6 +159,21 @@ async def test_a_cursor_that_cannot_be_gone_on_from_is_told(api: Api, cursor: st
             hello = await frames.hello()
             assert (hello["recovered"], hello["reason"], hello["from"]) == (False, reason, 0)
             assert (await frames.next()).id == "1"
+
+
+async def test_a_reader_whose_cursor_retention_has_passed_is_told(each_api: Api) -> None:
+    await a_query_with_chunks(each_api, 3)
+    async with each_api.services.reader._database.writer.begin() as connection:
+        await connection.execute(delete(events).where(events.c.seq <= 4))
+        await connection.execute(update(log_head).values(floor=4))
+
+    for path in ("/v1/sessions/s1/replay", "/v1/queries/q1/replay"):
+        async with listen(each_api.http, path, params={"speed": "max", "after": 2}) as frames:
+            hello = await frames.hello()
+            assert (hello["recovered"], hello["reason"], hello["from"]) == (False, "retention", 2)
+            assert (await frames.next()).id == "5"
+        async with listen(each_api.http, path, params={"speed": "max", "after": 4}) as frames:
+            assert (await frames.hello())["recovered"] is True
 
 
 async def test_a_query_that_still_runs_ends_without_saying_that_it_is_done(each_api: Api) -> None:

@@ -1,4 +1,4 @@
-"""`ark-broker import`: takes over what Ark's own broker has stored."""
+"""`ark-broker import`: takes over what Ark's own broker has stored, and sessions that this one has exported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ _INTERRUPTED = 130
 def import_(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Files of the old broker, or the directory they are in.", metavar="PATH", exists=True),
+        typer.Argument(
+            help="Files of the old broker, exported sessions, or a directory of them.", metavar="PATH", exists=True
+        ),
     ] = None,
     store: Annotated[
         StoreName | None, typer.Option(help="What the files hold, where their names do not say it.")
@@ -48,7 +50,7 @@ def import_(
     data_dir: _DataDir = None,
     database_url: _DatabaseUrl = None,
 ) -> None:
-    """Take over what Ark's own broker has stored: its files, or its PostgreSQL tables.
+    """Take over what Ark's own broker has stored: its files, or its PostgreSQL tables. Or sessions of this one.
 
     Files go by their names: `messages`, `completionchunks`, `oteltraces`, `events`, `sessions`, each `.json` or
     `.jsonl`. Of a directory all of them are taken; a `.json` beside the `.jsonl` that was made of it is passed over.
@@ -59,7 +61,11 @@ def import_(
 
         ark-broker import --store chunks /backup/stream-of-tuesday.json
 
+        curl -o s1.jsonl http://other:4318/v1/sessions/s1/export; ark-broker import s1.jsonl
+
         ark-broker import --from-database postgresql://ark:secret@db/ark --database-url postgresql://broker:secret@db/log
+
+    A file that was exported is known by its first line, whatever its name; its session comes as it was.
 
     What is in the log already is not stored again, so it may run as often as you like, and go on where it was cut
     short. On SQLite stop the broker first; on PostgreSQL it may run meanwhile.
@@ -93,16 +99,23 @@ def import_(
 
 def _file_sources(paths: list[Path], store: StoreName | None) -> list[Source]:
     from ark_broker.cli.imports.files import FileSource, find_files, store_of
+    from ark_broker.cli.imports.sessions import SessionFile, find_session_files, is_session_file
 
     sources: list[Source] = []
     for path in paths:
         if path.is_dir():
+            exported = find_session_files(path)
             found, passed_over = find_files(path)
-            if not found:
+            found = [file for file in found if file not in exported]
+            if not found and not exported:
                 _fail(f"no file in {path} has one of the old broker's names; name the file, and --store", code=1)
             for old in passed_over:
                 typer.echo(f"{old}: passed over for the .jsonl beside it")
             sources += [FileSource(file, known) for file in found if (known := store_of(file))]
+            sources += [SessionFile(file) for file in exported]
+            continue
+        if is_session_file(path):
+            sources.append(SessionFile(path))
             continue
         known = store.value if store is not None else store_of(path)
         if known is None:
@@ -117,12 +130,12 @@ async def _import(
     from ark_broker import app
     from ark_broker.cli.imports.progress import progress
     from ark_broker.cli.imports.run import Sink, count_only, log_of, run
+    from ark_broker.cli.imports.source import KINDS
     from ark_broker.logs import configure
-    from ark_broker.receive.legacy import STORES
 
     async with AsyncExitStack() as stack:
         tables = await _table_sources(stack, url, schema) if url is not None else []
-        sources = sorted([*files, *tables], key=lambda source: STORES.index(source.store))
+        sources = sorted([*files, *tables], key=lambda source: KINDS.index(source.store))
         sink: Sink = count_only
         if not dry_run:
             # What the log has to say of its own is in the way of what this command has.

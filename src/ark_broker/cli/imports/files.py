@@ -57,7 +57,7 @@ class FileSource:
         self.store: Store = store
         self.label = str(path)
         self._path = path
-        self._file: _Counted | None = None
+        self._file: Counted | None = None
 
     @property
     def size(self) -> int:
@@ -69,11 +69,11 @@ class FileSource:
 
     async def items(self) -> AsyncGenerator[Record | Skipped, None]:
         with self._path.open("rb") as file:
-            self._file = _Counted(file)
+            self._file = Counted(file)
             for item in self._read(file, self._file):
                 yield item
 
-    def _read(self, file: BinaryIO, counted: _Counted) -> Iterator[Record | Skipped]:
+    def _read(self, file: BinaryIO, counted: Counted) -> Iterator[Record | Skipped]:
         beginning = file.read(_PIECE)
         file.seek(0)
         if not beginning.strip():
@@ -85,7 +85,7 @@ class FileSource:
         return _lines(counted, self.store)
 
 
-class _Counted:
+class Counted:
     """A file that counts what is read, and refuses to go on where one item does not end."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -126,7 +126,7 @@ class _Counted:
             yield None
 
 
-def _lines(file: _Counted, store: Store) -> Iterator[Record | Skipped]:
+def _lines(file: Counted, store: Store) -> Iterator[Record | Skipped]:
     for number, line in enumerate(file.lines(), 1):
         if line is None:
             yield Skipped(f"line {number}", "invalid", f"longer than {MAX_ITEM:,} bytes")
@@ -144,12 +144,12 @@ def _lines(file: _Counted, store: Store) -> Iterator[Record | Skipped]:
         yield _record(store, item, number, f"line {number}")
 
 
-def _document(file: _Counted, store: Store) -> Iterator[Record | Skipped]:
+def _document(file: Counted, store: Store) -> Iterator[Record | Skipped]:
     for number, item in enumerate(_parsed(file, ijson.items(file, "items.item", buf_size=_PIECE)), 1):
         yield _record(store, item, number, f"item {number}")
 
 
-def _sessions(file: _Counted) -> Iterator[Record | Skipped]:
+def _sessions(file: Counted) -> Iterator[Record | Skipped]:
     for session_id, session in _parsed(file, ijson.kvitems(file, "sessions", buf_size=_PIECE)):
         rejected: list[Skipped] = []
         queries = session.get("queries", {}) if isinstance(session, dict) else None
@@ -164,7 +164,7 @@ def _sessions(file: _Counted) -> Iterator[Record | Skipped]:
         yield from rejected
 
 
-def _parsed(file: _Counted, values: Iterator[Any]) -> Iterator[Any]:
+def _parsed(file: Counted, values: Iterator[Any]) -> Iterator[Any]:
     """What the parser finds, in plain values. Raises SourceBroken that says where."""
     found = 0
     while True:

@@ -25,10 +25,11 @@ BATCH_BYTES: Final = 4 * 2**20
 #: How long a database may be away before the import gives up.
 _PATIENCE_SECONDS: Final = 60
 
-Sink = Callable[[Sequence[Event]], Awaitable[Appended]]
+#: Stores events; told whether those without a cost are to get the one that the price table says.
+Sink = Callable[[Sequence[Event], bool], Awaitable[Appended]]
 
 
-async def count_only(events: Sequence[Event]) -> Appended:
+async def count_only(events: Sequence[Event], _are_priced: bool) -> Appended:
     """The sink of a dry run."""
     await asyncio.sleep(0)
     return Appended(stored=len(events))
@@ -37,8 +38,9 @@ async def count_only(events: Sequence[Event]) -> Appended:
 def log_of(services: Services) -> Sink:
     """The sink that stores. It waits while the log has no room, or the database is away for a moment."""
 
-    async def append(events: Sequence[Event]) -> Appended:
-        services.prices.price([event for event in events if needs_price(event)])
+    async def append(events: Sequence[Event], are_priced: bool) -> Appended:
+        if are_priced:
+            services.prices.price([event for event in events if needs_price(event)])
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
@@ -123,6 +125,8 @@ class _Batch:
                 self.tally.read += 1
                 if isinstance(item, Skipped):
                     self.tally.skip(item)
+                elif isinstance(item, Event):
+                    self._take_event(item)
                 else:
                     self._take(item)
                 if len(self._events) >= BATCH_EVENTS or self._bytes >= BATCH_BYTES:
@@ -148,8 +152,17 @@ class _Batch:
             return
         if record.store == "messages" and (session := self.told.sessions.get(event.query or "")):
             in_session(event, session)
+        self._append(event, record.position)
+
+    def _take_event(self, event: Event) -> None:
+        if event.expires_at is not None and event.expires_at <= time.time_ns():
+            self.tally.skip(Skipped(self.tally.read, "expired", ""))
+            return
+        self._append(event, self.tally.read)
+
+    def _append(self, event: Event, position: int) -> None:
         self._events.append(event)
-        self._positions.append(record.position)
+        self._positions.append(position)
         self._bytes += len(event.body)
 
     async def flush(self) -> None:
@@ -158,7 +171,8 @@ class _Batch:
         self._events, self._positions, self._bytes = [], [], 0
         if not events:
             return
-        appended = await self.sink(events)
+        # What another broker exported was priced there, or has no price.
+        appended = await self.sink(events, self.source.store != "session")
         self.tally.imported += appended.stored
         self.tally.known += appended.duplicates
         for index, reason in appended.refused:

@@ -1,12 +1,18 @@
-"""What every reader gives: records, and what it had to skip, of one store."""
+"""What every reader gives: records, or Events as they are, and what it had to skip, of one store."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
-from ark_broker.receive.legacy import Record, Store
+from ark_broker.model import Event
+from ark_broker.receive.legacy import STORES, Record, Store
+
+#: What a source is of: a store of the old broker, or sessions that this one has exported.
+Kind = Store | Literal["session"]
+#: In the order to import them.
+KINDS: Final[tuple[Kind, ...]] = (*STORES, "session")
 
 #: `expired`: its time to live is over. `torn`: it was being written when the old broker ended.
 Why = Literal["expired", "torn", "invalid"]
@@ -28,7 +34,9 @@ class SourceBroken(Exception):  # noqa: N818 - reads as what it says
 class Source(Protocol):
     """One file or table."""
 
-    store: Store
+    @property
+    def store(self) -> Kind:
+        """What it is of."""
 
     @property
     def label(self) -> str:
@@ -42,5 +50,5 @@ class Source(Protocol):
     def done(self) -> int:
         """How much of that is read."""
 
-    def items(self) -> AsyncGenerator[Record | Skipped, None]:
+    def items(self) -> AsyncGenerator[Record | Event | Skipped, None]:
         """All of it, in its order, in bounded memory. Raises SourceBroken, OSError."""

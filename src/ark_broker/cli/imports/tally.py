@@ -8,8 +8,7 @@ from typing import Final
 
 from rich.table import Table
 
-from ark_broker.cli.imports.source import Skipped, Why
-from ark_broker.receive.legacy import STORES, Store
+from ark_broker.cli.imports.source import KINDS, Kind, Skipped, Why
 
 #: Invalid records named, of each store.
 _NAMED: Final = 5
@@ -37,10 +36,10 @@ class StoreTally:
 class Tally:
     """All stores, and the sources that could not be read to their end."""
 
-    stores: dict[Store, StoreTally] = field(default_factory=dict)
+    stores: dict[Kind, StoreTally] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
-    def of(self, store: Store) -> StoreTally:
+    def of(self, store: Kind) -> StoreTally:
         return self.stores.setdefault(store, StoreTally())
 
     @property
@@ -61,7 +60,7 @@ class Tally:
         for name in ("read", "would import" if dry_run else "imported", "already there", "skipped"):
             table.add_column(name, justify="right")
         table.add_column("why")
-        for store in STORES:
+        for store in KINDS:
             if store in self.stores:
                 found = self.stores[store]
                 why = ", ".join(f"{count:,} {name}" for name, count in sorted(found.skipped.items()) if count)
@@ -73,7 +72,7 @@ class Tally:
         """A line for each of the first invalid records: store, place, reason."""
         return [
             f"{store}, {skipped.place}: {skipped.reason}"
-            for store in STORES
+            for store in KINDS
             if store in self.stores
             for skipped in self.stores[store].named
         ]
