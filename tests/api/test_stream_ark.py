@@ -315,7 +315,7 @@ async def test_chunks_wait_for_a_database_that_is_away_and_then_are_refused(
     tries = 0
     append = Writer.append
 
-    async def flaky(self: Writer, events: Any) -> Any:
+    async def flaky(self: Writer, events: Any, **_: Any) -> Any:
         nonlocal tries
         tries += 1
         if tries < 3:

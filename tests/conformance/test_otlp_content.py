@@ -226,7 +226,7 @@ async def test_o7_a_body_over_the_limit_is_refused_before_and_after_inflation(st
 async def test_o8_overload_says_when_to_come_back(
     start_api: StartApi, monkeypatch: pytest.MonkeyPatch, error: Overloaded
 ) -> None:
-    async def refuse(*_: object) -> None:
+    async def refuse(*_: object, **__: object) -> None:
         raise error
 
     async with start_api() as api:
@@ -240,7 +240,7 @@ async def test_o8_overload_says_when_to_come_back(
 
 
 async def test_a_bug_is_a_500_that_tells_nothing(start_api: StartApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret detail")
 
     async with start_api() as api:

@@ -263,7 +263,7 @@ async def test_a_small_message_cannot_become_a_large_one(start_api: StartApi) ->
 async def test_overload_says_when_to_come_back(
     start_api: StartApi, monkeypatch: pytest.MonkeyPatch, error: Overloaded
 ) -> None:
-    async def refuse(*_: object) -> None:
+    async def refuse(*_: object, **__: object) -> None:
         raise error
 
     port = free_port()
@@ -326,7 +326,7 @@ async def test_a_caller_that_goes_away_costs_nothing(start_api: StartApi) -> Non
 
 
 async def test_a_bug_is_internal_and_tells_nothing(start_api: StartApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret detail")
 
     port = free_port()
