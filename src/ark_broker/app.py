@@ -42,6 +42,8 @@ from ark_broker.log.read import Reader
 from ark_broker.log.tail import Tail
 from ark_broker.log.writer import Writer
 from ark_broker.logs import configure
+from ark_broker.mcp import endpoint as mcp
+from ark_broker.mcp.endpoint import McpEndpoint
 from ark_broker.metrics import Metrics
 from ark_broker.model.errors import ArkBrokerError
 from ark_broker.questions.desk import Desk
@@ -157,10 +159,12 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running(settings) as services:
             app.state.services, app.state.grpc = services, None
+            app.state.mcp = McpEndpoint(services)
             app.state.grpc = receiver = await _start_grpc(services)
             try:
                 yield
             finally:
+                await app.state.mcp.close()
                 if receiver is not None:
                     await receiver.stop()
 
@@ -174,6 +178,7 @@ def create_app(settings: Settings) -> FastAPI:
     # The hot routes are plain ASGI endpoints, and come first.
     for path, endpoint in otlp.endpoints().items():
         app.router.routes.append(Route(path, endpoint, methods=None, include_in_schema=False))
+    app.router.routes.append(Route(mcp.PATH, mcp.McpRoute(), methods=None, include_in_schema=False))
     app.router.routes.append(Route("/stream/{rest:path}", ark_stream.StreamEndpoint(), include_in_schema=False))
     for resource in (health, events, sessions, queries, questions, a2a, traces, links, replay, resume, export):
         app.include_router(resource.router)

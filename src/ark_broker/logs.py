@@ -21,6 +21,7 @@ _QUIET: Final = (
     "aiosqlite",
     "alembic",
     "asyncio",
+    "mcp",
     "httpcore",
     "httpx",
     "opentelemetry",

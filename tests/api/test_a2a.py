@@ -31,6 +31,10 @@ def update(state: str, second: int = 0, **more: Any) -> Json:
     }
 
 
+def states(tasks: dict[str, Json]) -> dict[str, str]:
+    return {task: found["state"] for task, found in tasks.items()}
+
+
 WORKING = update("TASK_STATE_WORKING")
 ARTIFACT = {"artifactUpdate": {**IDS, "artifact": {"artifactId": "a1", "parts": [{"text": "18 degrees"}]}}}
 DONE = update("TASK_STATE_COMPLETED", 5)
@@ -90,7 +94,8 @@ async def test_the_tasks_of_a_query_are_in_its_views(each_api: Api) -> None:
     query = await each_api.get("/v1/queries/q1")
     view = (await each_api.get("/v1/sessions/s1"))["queries"]["q1"]
     for found in (query, view):
-        assert found["tasks"] == {"t1": "completed", "t2": "failed"}
+        assert states(found["tasks"]) == {"t1": "completed", "t2": "failed"}
+        assert found["tasks"]["t2"] == {"state": "failed", "agent": "weather", "updated": "2024-01-15T10:30:09Z"}
         assert found["taskIds"] == ["t1", "t2"]
         assert (found["phase"], found["agents"], found["conversationIds"]) == ("running", ["weather"], ["c1"])
         entries = [(entry["type"], entry.get("taskState"), entry.get("output")) for entry in found["events"]]
@@ -109,7 +114,7 @@ async def test_a_notification_joins_the_session_that_its_task_is_known_in(each_a
 
     [_, event] = await stored(each_api)
     assert (event["sessionId"], event["query"], event["correlatedBy"]) == ("s1", "q1", "task")
-    assert (await each_api.get("/v1/queries/q1"))["tasks"] == {"t1": "completed"}
+    assert states((await each_api.get("/v1/queries/q1"))["tasks"]) == {"t1": "completed"}
 
 
 async def test_a_context_stands_for_a_session_until_somebody_names_one(api: Api) -> None:
@@ -121,7 +126,7 @@ async def test_a_context_stands_for_a_session_until_somebody_names_one(api: Api)
         api, NOTIFICATIONS, update("TASK_STATE_COMPLETED", 5, metadata={"ark.session.id": "s1", "ark.query.name": "q1"})
     )
     view = await api.get("/v1/sessions/s1")
-    assert view["queries"]["q1"]["tasks"] == {"t1": "completed"}
+    assert states(view["queries"]["q1"]["tasks"]) == {"t1": "completed"}
     assert {event["sessionId"] for event in await stored(api) if event["kind"] == "task"} == {"s1"}
 
 
@@ -185,7 +190,7 @@ async def test_states_without_a_time_end_as_they_were_sent(each_api: Api) -> Non
     frames = [{"task": {"id": "t1", "status": {"state": state}}} for state in ("submitted", "working", "completed")]
     await post(each_api, EVENTS, frames, session="s1", query="q1")
 
-    assert (await each_api.get("/v1/queries/q1"))["tasks"] == {"t1": "completed"}
+    assert states((await each_api.get("/v1/queries/q1"))["tasks"]) == {"t1": "completed"}
 
 
 @pytest.mark.parametrize("path", [NOTIFICATIONS, EVENTS])

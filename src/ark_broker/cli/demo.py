@@ -38,6 +38,7 @@ def demo(
         str | None,
         typer.Option(help="Name of the session.", show_default="session-abc, or a fresh name beside it"),
     ] = None,
+    ask: Annotated[bool, typer.Option("--ask", help="Really ask, by MCP, and wait for somebody's answer.")] = False,
 ) -> None:
     """Play a session of three queries into a running broker.
 
@@ -45,18 +46,28 @@ def demo(
     the OpenTelemetry SDK, completion chunks as NDJSON over one open request for each query. Afterwards it
     prints the commands that look at the session.
 
+    With --ask the second query calls the tool `ask_question` of the broker's MCP server, waits until somebody
+    answers (`ark-broker answer`, curl), and completes with the answer.
+
     Exit code 1: the broker is not there, or refused something.
     """
     from rich.console import Console
 
     from ark_broker.cli.demo_producer import Producer, ProducerError
-    from ark_broker.cli.demo_story import Stage, choose_names, play
+    from ark_broker.cli.demo_story import Stage, choose_names, play, play_and_ask
 
     console = Console(highlight=False)
     try:
         with Producer(url.rstrip("/")) as producer:
             names = choose_names(session, taken=producer.has_session)
-            play(names, Stage(producer, console, speed))
+            stage = Stage(producer, console, speed)
+            if ask:
+                from ark_broker.cli.demo_agent import McpAgent
+
+                with McpAgent(producer.url) as agent:
+                    play_and_ask(names, stage, agent)
+            else:
+                play(names, stage)
     except ProducerError as error:
         _fail(str(error))
     console.print(_next_steps(url.rstrip("/"), names.session, names.query(1)), markup=False, soft_wrap=True)

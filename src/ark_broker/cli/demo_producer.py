@@ -171,6 +171,22 @@ class Producer:
             raise ProducerError(f"{self._url}{path} took {received} of {sent} chunks: {response.text}")
         return sent
 
+    def task(self, session: str, query: str, task_id: str, state: str) -> None:
+        """Tell of an A2A task, as a producer relays a frame of its stream."""
+        frame = {
+            "kind": "status-update",
+            "taskId": task_id,
+            "contextId": f"context-{task_id}",
+            "status": {"state": state},
+            "final": False,
+        }
+        self._request("POST", "/v1/a2a/events", params={"session": session, "query": query}, json=frame)
+
+    @property
+    def url(self) -> str:
+        """The broker's, without a slash at the end."""
+        return self._url
+
     def complete(self, query: str) -> None:
         """Say that no more chunks of this query will come."""
         self._request("POST", f"/stream/{quote(query, safe='')}/complete", json={})

@@ -11,9 +11,9 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from opentelemetry.util.types import AttributeValue
 from rich.console import Console
@@ -36,6 +36,9 @@ DEPLOY: Final = (
     "All tests have passed and the release is ready to go. Before I deploy it to production, I need "
     "somebody's approval for it."
 )
+APPROVAL: Final = "Approve production deploy?"
+APPROVED: Final = "Approved! The release is on its way to production."
+REFUSED: Final = "Understood: the release stays where it is, and nothing was deployed."
 REPORT: Final = (
     "Here is the summary of this week so far. The team closed fourteen tickets, two of them urgent, and the "
     "error rate of the checkout service fell by a third after Tuesday's release. What remains open is"
@@ -77,6 +80,24 @@ def choose_names(session: str | None, taken: Callable[[str], bool]) -> Names:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A question that waits."""
+
+    id: str
+    uri: str
+
+
+class Agent(Protocol):
+    """Whoever asks, by MCP."""
+
+    def ask(self, text: str, options: Sequence[str], traceparent: str) -> Asked:
+        """Ask, within the trace; returns as soon as it is asked."""
+
+    def answer_to(self, asked: Asked) -> object:
+        """Wait for the answer."""
+
+
+@dataclass(frozen=True)
 class Stage:
     """Where it is played: into which broker, seen where, and how fast."""
 
@@ -89,7 +110,7 @@ class Stage:
             time.sleep(seconds / self.speed)
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def span(
         self,
@@ -147,6 +168,26 @@ def play(names: Names, stage: Stage) -> None:
     _weather(names, stage)
     _deployment(names, stage)
     _report(names, stage)
+
+
+def play_and_ask(names: Names, stage: Stage, agent: Agent) -> None:
+    """The same, but somebody is really asked: the second query goes on with the answer."""
+    stage.say(f"session {names.session}")
+    _weather(names, stage)
+    root, tool = _up_to_the_call(names, stage)
+    asked = agent.ask(APPROVAL, ["yes", "no"], f"00-{root.trace_id:032x}-{tool.span_id:016x}-01")
+    stage.say(f"  query.waiting {asked.uri}")
+    stage.producer.task(names.session, names.query(2), f"task-xyz{names.suffix}", "submitted")
+    stage.say("  a2a         task-xyz (submitted)")
+    _report(names, stage)
+    stage.say(f"\n{names.query(2)} waits for an answer. From another terminal:\n")
+    stage.say(f"  ark-broker answer {asked.id} yes --url {stage.producer.url}")
+    stage.say(
+        f"  curl {stage.producer.url}/v1/questions/{asked.id}/answer "
+        """-H 'content-type: application/json' -d '{"answer": "yes"}'\n"""
+    )
+    answer = agent.answer_to(asked)
+    _finish(names, stage, root, tool, answer)
 
 
 def _begin(names: Names, stage: Stage, number: int, question: str) -> SpanIds:
@@ -209,22 +250,37 @@ def _llm_request(question: str, answer: str, finish: str) -> dict[str, Attribute
 
 
 def _deployment(names: Names, stage: Stage) -> None:
+    root, _ = _up_to_the_call(names, stage)
+    uri = f"ark://questions/{names.question}"
+    stage.span(f"query.waiting {uri}", "query.waiting", root, {"question.uri": uri})
+
+
+def _up_to_the_call(names: Names, stage: Stage) -> tuple[SpanIds, SpanIds]:
     query = names.query(2)
     root = _begin(names, stage, 2, "Deploy the release.")
     stage.stream(query, DEPLOY, finish="tool_calls")
-    stage.span(
-        'tool.call   ask_question("Approve production deploy?")',
-        "tool.call",
-        root.child(),
-        {
-            "tool.name": "ask_question",
-            "tool.input": "Approve production deploy?",
-            "mcp.server.name": "ark-broker",
-            "mcp.session.id": names.mcp_session,
-        },
-    )
-    uri = f"ark://questions/{names.question}"
-    stage.span(f"query.waiting {uri}", "query.waiting", root, {"question.uri": uri})
+    tool = root.child()
+    stage.span(f'tool.call   ask_question("{APPROVAL}")', "tool.call", tool, _ask_question(names))
+    return root, tool
+
+
+def _ask_question(names: Names) -> dict[str, AttributeValue]:
+    return {
+        "tool.name": "ask_question",
+        "tool.input": APPROVAL,
+        "mcp.server.name": "ark-broker",
+        "mcp.session.id": names.mcp_session,
+    }
+
+
+def _finish(names: Names, stage: Stage, root: SpanIds, tool: SpanIds, answer: object) -> None:
+    query = names.query(2)
+    said = answer if isinstance(answer, str) else json.dumps(answer)
+    stage.say(f"{query}: the answer is {said!r}")
+    stage.span(f"tool.result {said!r}", "tool.result", tool, {**_ask_question(names), "tool.output": said})
+    stage.stream(query, APPROVED if answer == "yes" else REFUSED)
+    stage.span("query.completed", "query.completed", root, {})
+    stage.producer.complete(query)
 
 
 def _report(names: Names, stage: Stage) -> None:

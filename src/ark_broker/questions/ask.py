@@ -93,7 +93,7 @@ def check_ask(ask: Ask) -> None:
 
 def asked_event(ask: Ask, attempt: str | None) -> Event:
     """The event that asks. With the same `attempt` it is the same question."""
-    identity = uuid.uuid4().bytes if attempt is None else event_id("question", attempt)
+    identity = uuid.uuid4().bytes if attempt is None else _identity(attempt)
     now = time.time_ns()
     body: dict[str, Any] = {
         key: value
@@ -114,6 +114,15 @@ def asked_event(ask: Ask, attempt: str | None) -> Event:
         agent=ask.asked_by,
         question_id=identity.hex(),
     )
+
+
+def question_id_for(attempt: str) -> str:
+    """Id of the question that was, or would be, asked with this `attempt`."""
+    return _identity(attempt).hex()
+
+
+def _identity(attempt: str) -> bytes:
+    return event_id("question", attempt)
 
 
 def check_answer(question: Question, answer: object, field: str = "answer") -> None:

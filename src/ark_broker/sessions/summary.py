@@ -9,7 +9,7 @@ each id once.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -32,6 +32,14 @@ MAX_SEARCH: Final = 16_384
 _TASK_RANKS: Final = {"submitted": 1, "completed": 3, "failed": 3, "canceled": 3, "rejected": 3}
 
 
+class TaskState(NamedTuple):
+    """The latest that is known of an A2A task; `updated` in nanoseconds since the epoch."""
+
+    state: str
+    agent: str | None
+    updated: int
+
+
 class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
     """One query of a session."""
 
@@ -49,6 +57,8 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
     last_error: tuple[int, str, str] | None = None
     #: A2A tasks by id, each with the latest state that was seen: "" for none.
     tasks: dict[str, Dated] = msgspec.field(default_factory=dict)
+    #: The agent that each is with, the latest seen.
+    task_agents: dict[str, Dated] = msgspec.field(default_factory=dict)
     streams: list[str] = msgspec.field(default_factory=list)
     #: Time of the first chunk with something the model produced.
     first_token: int | None = None
@@ -91,6 +101,9 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
         self.evidence.add(event)
         if event.task_id is not None:
             self._add_task(event.task_id, (event.end, event.task_state or ""))
+            if event.agent is not None and event.task_id in self.tasks:
+                agent = (event.end, event.agent)
+                self.task_agents[event.task_id] = max(self.task_agents.get(event.task_id, agent), agent)
         if event.mcp_session_id is not None:
             self._add_mcp_session(event.mcp_server or event.tool or "mcp", (event.time, event.mcp_session_id))
         if event.type == QUERY_STARTED and (self.first_started is None or event.time < self.first_started):
@@ -104,7 +117,9 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
         if held is None or (_task_rank(found[1]), found) > (_task_rank(held[1]), held):
             self.tasks[task_id] = found
             if len(self.tasks) > MAX_NAMES:
-                del self.tasks[max(self.tasks)]
+                dropped = max(self.tasks)
+                del self.tasks[dropped]
+                self.task_agents.pop(dropped, None)
 
     def _add_question(self, question_id: str, *, waits: bool, over: bool) -> None:
         waited, ended = self.questions.get(question_id, (False, False))
@@ -165,9 +180,13 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
         return sorted(self.tasks)
 
     @property
-    def task_states(self) -> dict[str, str]:
-        """State by A2A task, of those that have said it."""
-        return {task_id: self.tasks[task_id][1] for task_id in sorted(self.tasks) if self.tasks[task_id][1]}
+    def task_states(self) -> dict[str, TaskState]:
+        """A2A tasks by id, of those that have said their state."""
+        return {
+            task_id: TaskState(state, value_of(self.task_agents.get(task_id)), updated)
+            for task_id, (updated, state) in sorted(self.tasks.items())
+            if state
+        }
 
     @property
     def time_to_first_token(self) -> int | None:

@@ -14,7 +14,7 @@ from ark_broker.model import Event
 from ark_broker.model.details import Describe
 from ark_broker.model.timestamps import milliseconds, rfc3339
 from ark_broker.sessions.entries import Entry, Timeline, tokens_json
-from ark_broker.sessions.summary import QuerySummary, SessionSummary
+from ark_broker.sessions.summary import QuerySummary, SessionSummary, TaskState
 from ark_broker.sessions.tally import Usage, dollars
 
 
@@ -129,7 +129,7 @@ def _query_json(query: QuerySummary, usage: Usage) -> Entry:
             "users": query.users or None,
             "conversationIds": query.conversations or None,
             "taskIds": query.task_ids or None,
-            "tasks": query.task_states or None,
+            "tasks": {name: _task_json(task) for name, task in query.task_states.items()} or None,
             "streams": query.streams or None,
             "error": query.error,
             "errorSpan": query.error_span,
@@ -142,6 +142,10 @@ def _query_json(query: QuerySummary, usage: Usage) -> Entry:
             "duration": _milliseconds(query.duration),
         }
     )
+
+
+def _task_json(task: TaskState) -> Entry:
+    return _present({"state": task.state, "agent": task.agent, "updated": _time(task.updated)})
 
 
 def _calls_json(usage: Usage) -> Entry:

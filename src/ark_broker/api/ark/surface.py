@@ -43,6 +43,8 @@ _ARK: Final = (
     ("api-docs",),
 )
 _OTLP: Final = (("v1", "traces"), ("v1", "logs"), ("v1", "metrics"))
+#: First segments of what is not Ark's.
+_OURS: Final = ("v1", "mcp")
 _METHODS: Final = "GET,HEAD,PUT,PATCH,POST,DELETE"
 
 
@@ -65,7 +67,7 @@ class ArkSurface:
             await response(scope, receive, send)
             return
         # What is nobody's path is answered as Ark's clients expect it too.
-        is_ark = segments[0].lower() != "v1"
+        is_ark = segments[0].lower() not in _OURS
         shape = _shape(segments, _ARK if is_ark else _OTLP)
         if shape is None and not is_ark:
             await self._app(scope, receive, send)

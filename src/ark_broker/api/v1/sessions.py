@@ -86,6 +86,11 @@ async def list_sessions(
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
 ) -> Response:
     conditions = SessionFilter(status, namespace, agent, query, _ns(since), _ns(until), q)
+    return json_response(await list_page(services, conditions, cursor, limit))
+
+
+async def list_page(services: Services, conditions: SessionFilter, cursor: str | None, limit: int) -> dict[str, object]:
+    """A page of `GET /v1/sessions`. Raises BadInput for a cursor that is none."""
     # Read before the list: whoever streams from here on misses nothing that the list does not show.
     head = await services.reader.head()
     found, following = await services.reader.session_list(conditions, _decode_cursor(cursor), limit)
@@ -96,7 +101,7 @@ async def list_sessions(
     }
     if following is not None:
         content["nextCursor"] = _encode_cursor(following)
-    return json_response(content)
+    return content
 
 
 @router.get(
@@ -155,7 +160,13 @@ async def get_conversation(
     query: Annotated[NameText | None, Query(description="Only this query.")] = None,
     conversation: Annotated[NameText | None, Query(description="Only this conversation, by its id.")] = None,
 ) -> Response:
-    session_id = path_name(session_id, "session_id")
+    return json_response(await conversation_of(services, path_name(session_id, "session_id"), query, conversation))
+
+
+async def conversation_of(
+    services: Services, session_id: str, query: str | None, conversation: str | None = None
+) -> dict[str, object]:
+    """What `GET /v1/sessions/{id}/conversation` answers. Raises NotFound."""
     reader = services.reader
     gone_at = await reader.gone_at(session_id)
     found = Conversation(exchange)
@@ -171,7 +182,7 @@ async def get_conversation(
     for item in conversations:
         each = item["messages"]
         messages += each if isinstance(each, list) else []
-    return json_response({"id": session_id, "messages": messages, "conversations": conversations} | cut)
+    return {"id": session_id, "messages": messages, "conversations": conversations} | cut
 
 
 @router.get("/v1/sessions/{session_id}/events", summary="Events of a session, in the order they joined it")

@@ -8,7 +8,7 @@ from typing import Any
 
 from ark_broker.model import Event
 from ark_broker.model.details import Details
-from ark_broker.model.vocabulary import LLM_MESSAGE, LLM_REQUEST
+from ark_broker.model.vocabulary import LLM_MESSAGE, LLM_REQUEST, QUESTION_ANSWERED, QUESTION_ASKED
 from ark_broker.receive.conventions import CONTENT_RANKS, pick
 from ark_broker.receive.conventions.exchange import exchange_of
 from ark_broker.receive.conventions.stored import Told, arguments, read, structured
@@ -23,9 +23,15 @@ def describe(event: Event) -> Details:
     content = pick(attributes, CONTENT_RANKS)
     uri = content.get("question_uri")
     name, message = told.name, told.message
+    output = structured(content.get("output", attributes.get("output")))
+    if event.type == QUESTION_ASKED:
+        message = attributes.get("text", message)
+        uri = uri or f"ark://questions/{event.question_id}"
+    elif event.type == QUESTION_ANSWERED:
+        output = attributes.get("answer", output)
     return Details(
         input=arguments(content.get("input", attributes.get("input"))),
-        output=structured(content.get("output", attributes.get("output"))),
+        output=output,
         question_uri=uri if isinstance(uri, str) else None,
         message=message if isinstance(message, str) else None,
         finish_reason=_reason(content.get("finish_reason")) or _reason_of_answer(event, told),

@@ -1,0 +1,211 @@
+"""`ask_question` and `get_answer`: a question is held open in the log, whatever becomes of the call that asked."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+import structlog
+from msgspec import Meta
+
+from ark_broker.api.services import Services
+from ark_broker.model import Event
+from ark_broker.model.errors import ArkBrokerError, NotFound
+from ark_broker.questions.ask import MAX_OPTIONS, MAX_TEXT, MAX_TIMEOUT, Ask, asked_event, check_ask, question_id_for
+from ark_broker.receive.context import context_of
+from ark_broker.receive.fields import MAX_NAME
+from ark_broker.sessions.questions import OnDeadline, Question, question_json
+
+_log = structlog.get_logger(__name__)
+
+#: What the server calls itself, and what a session's view calls it.
+SERVER_NAME: Final = "ark-broker"
+#: Seconds that a call waits unless it says otherwise: below the timeouts that clients have.
+DEFAULT_WAIT: Final = 50
+MAX_WAIT: Final = 3_600
+#: Seconds between two progress notifications.
+PROGRESS_SECONDS: Final = 5.0
+_TIMED_OUT: Final = re.compile(r"time[d ]*\s*-?out", re.IGNORECASE)
+
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+WaitSeconds = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=MAX_WAIT,
+        description="How long this call waits for the answer. The question stays open after that: get_answer waits on.",
+    ),
+]
+Report = Callable[[float, float, str], Awaitable[None]]
+
+
+class AskQuestion(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
+    """Arguments of `ask_question`."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, description="The question, as a person reads it.")]
+    context: Annotated[
+        str | None, Meta(description="What a person needs to know to answer it. At most 8,192 characters.")
+    ] = None
+    options: Annotated[
+        list[Any] | None,
+        Meta(description=f"The answers to choose from, at most {MAX_OPTIONS}."),
+    ] = None
+    schema: Annotated[dict[str, Any] | None, Meta(description="JSON Schema of the answer.")] = None
+    blocking: Annotated[bool, Meta(description="Whether the query waits until it is answered.")] = True
+    secret: Annotated[
+        bool, Meta(description="The answer is handed to whoever waits for it, and never stored or shown.")
+    ] = False
+    timeout_seconds: Annotated[
+        Annotated[float, Meta(gt=0, le=MAX_TIMEOUT)] | None,
+        Meta(description="Deadline, from now. Without it the question stays open."),
+    ] = None
+    on_deadline: Annotated[
+        OnDeadline, Meta(description="At the deadline: `fail`, take the `default` answer, or `escalate` to others.")
+    ] = "fail"
+    default: Annotated[Any, Meta(description="The answer at the deadline, where `onDeadline` is `default`.")] = None
+    session: Annotated[Name | None, Meta(description="The session, if known; found by the trace otherwise.")] = None
+    query: Annotated[Name | None, Meta(description="The query, if known.")] = None
+    asked_by: Annotated[Name | None, Meta(description="Who asks: the agent's name.")] = None
+    wait_seconds: WaitSeconds = DEFAULT_WAIT
+
+
+class GetAnswer(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
+    """Arguments of `get_answer`."""
+
+    question: Annotated[Name, Meta(description="The question's id, or its URI: ark://questions/…")]
+    wait_seconds: WaitSeconds = DEFAULT_WAIT
+
+
+class Call:
+    """Who calls: what correlates the call with a query, and the names that a cancellation finds it by."""
+
+    def __init__(self, meta: Mapping[str, object], headers: Mapping[str, str], request_id: object) -> None:
+        self.meta = meta
+        self.headers = headers
+        self.session_id = headers.get("mcp-session-id")
+        self.request_id = request_id
+
+    @property
+    def attempt(self) -> str | None:
+        """The same for a request that is sent again; None where nothing tells."""
+        return None if self.session_id is None else attempt_of(self.session_id, self.request_id)
+
+    def correlate(self, event: Event) -> None:
+        """Say what is known of the query: `_meta` goes before headers, and the MCP session comes last."""
+        for carrier in (self.meta, self.headers):
+            context_of(carrier).apply(event)
+        event.mcp_server, event.mcp_session_id = SERVER_NAME, self.session_id
+
+
+def attempt_of(session_id: str, request_id: object) -> str:
+    """Identity of one request of one MCP session."""
+    return f"mcp:{session_id}:{type(request_id).__name__}:{request_id}"
+
+
+class Asking:
+    """Asks for MCP clients, on one process. What it remembers are the calls that wait here, and nothing else."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        #: The question that a call of this process waits for, by the call.
+        self._waiting: dict[str, str] = {}
+        self._cancelling: set[asyncio.Task[None]] = set()
+
+    async def ask(self, wanted: AskQuestion, call: Call) -> Question:
+        """Ask it; a request that is sent again finds its question. Raises BadInput, Overloaded or LogUnavailable."""
+        values = {name: getattr(wanted, name) for name in wanted.__struct_fields__ if name != "wait_seconds"}
+        ask = Ask(**values | {"source": "mcp"})
+        check_ask(ask)
+        question = await self._stored(ask, call, call.attempt)
+        if call.attempt is not None and (not question.is_open or question.text != ask.text):
+            # The same number for another request: the client counts anew in an old session.
+            question = await self._stored(ask, call, None)
+        if call.attempt is not None:
+            self._waiting[call.attempt] = question.id
+        return question
+
+    async def _stored(self, ask: Ask, call: Call, attempt: str | None) -> Question:
+        event = asked_event(ask, attempt)
+        call.correlate(event)
+        await self._services.append("questions", [event])
+        return await self._services.desk.get(event.question_id or "")
+
+    async def wait(self, question: Question, seconds: float, call: Call, report: Report) -> tuple[Question, Any]:
+        """The question once it is over, or as it is after `seconds`; and its answer. Progress is reported meanwhile.
+
+        A call that is cancelled leaves its question open.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        # One task for the whole wait: a secret answer is refused while nobody waits for it.
+        waiting = loop.create_task(self._services.desk.wait(question.id, seconds))
+        try:
+            while not waiting.done():
+                elapsed = loop.time() - began
+                await report(round(elapsed, 1), seconds, f"waiting for an answer: {question.uri}")
+                await asyncio.wait((waiting,), timeout=PROGRESS_SECONDS)
+            return waiting.result()
+        finally:
+            waiting.cancel()
+            if call.attempt is not None:
+                self._waiting.pop(call.attempt, None)
+
+    async def canceled(self, session_id: str, request_id: object, reason: str | None) -> None:
+        """The client gave a call up. Its question is called off, unless all that ran out is the client's patience."""
+        if reason is not None and _TIMED_OUT.search(reason):
+            return
+        attempt = attempt_of(session_id, request_id)
+        known = self._waiting.get(attempt)
+        if known is None:
+            # Another replica may hold the call; the question's name is made of what we were told.
+            known = question_id_for(attempt)
+        await self.call_off(known, reason or "the request was cancelled")
+
+    def hung_up(self, question: Question) -> None:
+        """The client closed the request: since 2026-07-28 that is how a call is cancelled."""
+        if self._services.readiness.draining or self._services.tail.closing.is_set():
+            return
+        task = asyncio.get_running_loop().create_task(
+            self.call_off(question.id, "the client closed the request"), name="mcp-call-off"
+        )
+        self._cancelling.add(task)
+        task.add_done_callback(self._cancelling.discard)
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await asyncio.gather(*self._cancelling, return_exceptions=True)
+
+    async def call_off(self, question_id: str, reason: str) -> None:
+        """Call an open question of an MCP client off; nothing where there is none."""
+        try:
+            question = await self._services.desk.get(question_id)
+            if question.source == "mcp" and question.is_open:
+                await self._services.desk.cancel(question_id, reason[:MAX_TEXT])
+        except NotFound:
+            pass  # a call of another tool
+        except ArkBrokerError as error:
+            # Answered at the same moment, or no database: nobody is left to tell.
+            _log.info("a question was not called off", question=question_id, reason=str(error))
+
+
+def question_id_of(text: str) -> str:
+    """The id in `ark://questions/<id>`, or the id itself."""
+    return text.removeprefix("ark://questions/")
+
+
+def outcome(question: Question, answer: Any) -> dict[str, Any]:
+    """What the tools say of a question: `{"state", "question", "uri", "answer"?, "next"?}`."""
+    found: dict[str, Any] = {"state": question.state, "question": question.id, "uri": question.uri}
+    if question.state == "answered":
+        found["answer"] = answer
+        if question.answered_by is not None:
+            found["answeredBy"] = question.answered_by
+    elif question.is_open:
+        found["next"] = "Nobody has answered yet. Call get_answer with this question to go on waiting."
+    else:
+        found["reason"] = question.reason or question.state
+    known = question_json(question)
+    return found | {key: known[key] for key in ("session", "query", "deadline") if key in known}
