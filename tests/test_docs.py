@@ -1,16 +1,21 @@
 """What the pages say is so: links lead somewhere, commands and settings exist, examples run."""
 
+import asyncio
 import re
 import runpy
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from ark_broker.cli.main import app
 from ark_broker.settings import Settings, variable
+from tests.support.mcp import give
+from tests.support.otlp import TRACE
 from tests.support.process import Broker, environment
 
 ROOT = Path(__file__).parents[1]
@@ -116,3 +121,18 @@ def test_the_quickstarts_program_makes_the_session_it_promises(broker: Broker, t
     session = httpx.get(f"{broker.url}/v1/sessions/my-session").json()
     types = [event["type"] for event in session["queries"]["my-query"]["events"]]
     assert sorted(types) == ["agent.completed", "llm.request", "tool.call"]
+
+
+async def test_the_agent_of_the_mcp_page_gets_its_answer(broker: Broker) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "mcp.md").read_text(), re.DOTALL)
+    lines = example.replace("http://127.0.0.1:4318", broker.url).replace(
+        "    result.structured_content", "    return result.structured_content"
+    )
+    program = "async def main(traceparent):\n" + textwrap.indent(lines, "    ")
+    found: dict[str, Any] = {}
+    exec(program, found)
+
+    asked = asyncio.create_task(found["main"](f"00-{TRACE}-00f067aa0ba902b7-01"))
+    async with httpx.AsyncClient(base_url=broker.url) as http:
+        await give(http, "yes")
+    assert await asked == "yes"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 import psutil
@@ -29,7 +32,7 @@ def used(broker: Broker, database_url: str) -> Used:
     assert found is not None, "/metrics does not tell process_cpu_seconds_total"
     server = psutil.Process(asyncio.run(_server_pid(database_url)))
     own = server.cpu_times()
-    alive = [process.cpu_times() for process in server.children(recursive=True)]
+    alive = list(_times(server.children(recursive=True)))
     ended = own.children_user + own.children_system
     return Used(float(found[1]), ended + sum(each.user + each.system for each in (own, *alive)))
 
@@ -41,3 +44,10 @@ async def _server_pid(url: str) -> int:
         return int(psutil.Process(backend).ppid())
     finally:
         await connection.close()
+
+
+def _times(processes: Iterable[psutil.Process]) -> Iterator[Any]:
+    for process in processes:
+        # A backend may end between the two.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            yield process.cpu_times()

@@ -327,3 +327,29 @@ async def test_a_thousand_open_questions_are_listed_and_counted_out(start_api: S
         assert len((await api.get("/v1/questions", state="open", limit=1000))["items"]) == 1_000
         assert (await answer(api, {"id": "n500"}, "yes"))[0] == 200
         assert len((await api.get("/v1/questions", state="open", limit=1000))["items"]) == 999
+
+
+async def test_answered_cancelled_and_expired_at_once_on_two_replicas_has_one_end(postgres_url: str) -> None:
+    async with serve(postgres_url) as one, serve(postgres_url) as other:
+        question = await ask(one, timeoutSeconds=0.2)
+        path = f"/v1/questions/{question['id']}"
+
+        async def answers(api: Api) -> list[int]:
+            return [(await answer(api, question, "yes", answeredBy=str(number)))[0] for number in range(10)]
+
+        async def cancels(api: Api) -> list[int]:
+            return [(await api.http.post(f"{path}/cancel", json={})).status_code for _ in range(10)]
+
+        statuses = await asyncio.gather(answers(one), answers(other), cancels(one), cancels(other))
+
+        found = [status for each in statuses for status in each]
+        assert sorted(found) in ([200, *[409] * 39], [409] * 40)
+        ends = [kind for kind in await types(other) if kind in ENDS]
+        assert len(ends) == 1
+        assert (await other.get(path))["state"] == ENDS[ends[0]]
+        # After its end a deadline that passes changes nothing.
+        await one.services.desk.look_after_deadlines()
+        assert [kind for kind in await types(one) if kind in ENDS] == ends
+
+
+ENDS = {"question.answered": "answered", "question.canceled": "canceled", "question.expired": "expired"}

@@ -294,3 +294,47 @@ async def test_a_namesake_in_another_session_is_not_mixed_in(each_api: Api) -> N
         assert (await frames.next()).id == "2"
         await each_api.events(named("s1", type="query.completed"), named("s2", type="query.waiting"))
         assert (await frames.next()).id == "4"
+
+
+@pytest.mark.parametrize("reader", ["before", "after", "reconnecting"])
+@pytest.mark.parametrize("completions", [1, 2])
+@pytest.mark.parametrize("chunks", [(), (HELLO, WORLD)], ids=["no-chunks", "chunks"])
+async def test_a_reader_ends_once_whenever_the_completion_comes(
+    each_api: Api, reader: str, completions: int, chunks: tuple[str, ...]
+) -> None:
+    api = each_api
+    path = "/v1/queries/q1/stream"
+    await api.events(named("s1", type="query.started"))
+
+    async def produce() -> None:
+        if chunks:
+            await api.chunks("q1", *chunks)
+        for _ in range(completions):
+            await api.complete("q1")
+        if not chunks:
+            # Where nothing was streamed the marker alone says nothing of the query: its own end does.
+            await api.events(named("s1", type="query.completed"))
+
+    async def read(after: str | None) -> list[str]:
+        params = {} if after is None else {"after": after}
+        async with listen(api.http, path, params=params) as frames:
+            await frames.hello()
+            return [frame.data for frame in await frames.rest()]
+
+    if reader == "after":
+        await produce()
+        data = await read(None)
+    elif reader == "before":
+        reading = asyncio.create_task(read(None))
+        await produce()
+        data = await reading
+    else:
+        async with listen(api.http, path) as frames:
+            await frames.hello()
+            first = await frames.next()
+        await produce()
+        data = [first.data, *await read(first.id)]
+
+    assert data.count("[DONE]") == 1
+    assert data[-1] == "[DONE]"
+    assert [each for each in data if each in (HELLO, WORLD)] == list(chunks)

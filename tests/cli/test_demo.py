@@ -1,4 +1,5 @@
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +13,8 @@ from typer.testing import CliRunner, Result
 
 from ark_broker.cli.demo_story import DEPLOY, WEATHER, Names, choose_names, tokens_of
 from ark_broker.cli.main import app
-from tests.support.process import Broker, free_port, run_command
+from tests.support.process import PROGRAM, Broker, environment, free_port, run_command
+from tests.support.waiting import wait_until
 
 
 class Recorder:
@@ -309,3 +311,81 @@ def test_two_demos_make_two_sessions(broker: Broker) -> None:
 
     sessions = httpx.get(f"{broker.url}/v1/sessions").json()
     assert len(sessions["items"]) == 2
+
+
+def tree(view: dict[str, Any]) -> dict[str, list[str]]:
+    """The session as the prototype draws it."""
+
+    def line(event: dict[str, Any]) -> str:
+        match event["type"]:
+            case "stream":
+                return f"[stream] ({event['tokens']} tokens)"
+            case "tool.call":
+                return f"[tool] {event['tool']} {event['input']!r} -> {event.get('output')!r}"
+            case "question.asked":
+                return f"[question] {event['message']}"
+            case "task.updated":
+                return f"[a2a] {event['taskId']} ({event['taskState']})"
+        return f"[event] {event['type']}"
+
+    return {
+        f"{name} ({query['phase']})": [line(event) for event in query["events"]]
+        for name, query in view["queries"].items()
+    }
+
+
+ASKED = "[tool] ask_question 'Approve production deploy?' -> {answer!r}"
+BEFORE = ["[event] query.started", "[stream] (23 tokens)"]
+QUESTION = ["[question] Approve production deploy?", "[a2a] task-xyz (submitted)"]
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["up", "restarted"])
+@pytest.mark.parametrize(("answer", "said"), [("yes", "Approved!"), ("no", "Understood:")])
+def test_the_demo_that_asks_waits_for_an_answer_and_goes_on_with_it(
+    broker: Broker, answer: str, said: str, restart: bool
+) -> None:
+    command = [PROGRAM, "demo", "--ask", "--speed", "max"]
+    demo = subprocess.Popen(
+        command, env=environment({"url": broker.url}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+
+        def waiting() -> dict[str, list[str]] | None:
+            response = httpx.get(f"{broker.url}/v1/sessions/session-abc")
+            found = tree(response.json()) if response.status_code == 200 else {}
+            return found if "query-003 (running)" in found and len(found["query-003 (running)"]) == 2 else None
+
+        shown = wait_until(waiting, what="the third query to stream")
+        assert shown["query-002 (waiting)"] == [*BEFORE, ASKED.format(answer=None), *QUESTION]
+        assert "[tool] web_search 'weather NYC' -> '72F sunny'" in shown["query-001 (done)"]
+        if restart:
+            broker.kill()
+            broker.start()
+        (question,) = httpx.get(f"{broker.url}/v1/questions?state=open").json()["items"]
+        assert (question["session"], question["query"]) == ("session-abc", "query-002")
+        answered = run_command("answer", question["uri"], answer, url=broker.url)
+        assert answered.returncode == 0, answered.stderr
+        output, errors = demo.communicate(timeout=90)
+    finally:
+        demo.kill()
+
+    assert demo.returncode == 0, errors
+    assert f"ark-broker answer {question['id']} yes" in output
+    assert said in output
+    view = httpx.get(f"{broker.url}/v1/sessions/session-abc").json()
+    lines = tree(view)["query-002 (done)"]
+    assert lines[:3] == [*BEFORE, ASKED.format(answer=answer)]
+    assert lines[-1] == "[event] query.completed"
+    frames = httpx.get(f"{broker.url}/v1/queries/query-002/stream", timeout=30).text
+    assert said in "".join(
+        json.loads(frame[6:])["choices"][0]["delta"].get("content", "")
+        for frame in frames.splitlines()
+        if frame.startswith('data: {"id"') and '"choices"' in frame
+    )
+
+
+def test_the_demo_that_asks_needs_a_broker() -> None:
+    result = run_command("demo", "--ask", url=f"http://127.0.0.1:{free_port()}")
+
+    assert result.returncode == 1
+    assert "no broker at" in result.stderr

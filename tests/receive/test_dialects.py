@@ -192,3 +192,11 @@ def test_baggage_is_read_as_far_as_it_can_be() -> None:
     assert parse_baggage("a=1, b = two%20words ;p=x,,=,novalue,a=2") == {"a": "1", "b": "two words"}
     assert parse_baggage("x" * 20_000) == {}
     assert parse_baggage(7) == {}
+
+
+def test_one_event_that_answers_several_questions_answers_each() -> None:
+    answered = enveloped("questions_answered", answered_question_ids=["q-1", "q-2", {"odd": 1}, "q-3"])
+    found = decode(answered, answered)
+    assert [event.question_id for event in found] == ["q-1", "q-2", "q-3"] * 2
+    assert [event.id for event in found[:3]] == [event.id for event in found[3:]]
+    assert len({event.id for event in found}) == 3

@@ -19,7 +19,7 @@ import orjson
 from ark_broker.model import MAX_INT64, Event, Kind, event_id
 from ark_broker.model.errors import BadInput, TooLarge, UnsupportedMedia
 from ark_broker.model.vocabulary import RESERVED
-from ark_broker.receive import conventions, operations, orchestrator
+from ark_broker.receive import conventions, elicitation, operations, orchestrator
 from ark_broker.receive.context import NONE, context_of, parse_traceparent
 from ark_broker.receive.conventions.family import COUNTS, FIELDS, Told
 from ark_broker.receive.conventions.parts import MAX_DEPTH, nests_too_deep
@@ -62,7 +62,7 @@ def _decode(body: bytes, content_type: str | None, headers: Mapping[str, str]) -
         case "application/cloudevents+json":
             return Decoded([_cloud_event(_parse(body))])
         case "application/cloudevents-batch+json":
-            return Decoded(_each(_parse(body), _cloud_event))
+            return Decoded(_each(_parse(body), lambda value: [_cloud_event(value)]))
     raise UnsupportedMedia(
         "supported: application/json, application/x-ndjson, application/cloudevents+json, "
         "application/cloudevents-batch+json, and CloudEvents in ce-* headers",
@@ -84,9 +84,8 @@ def _parse(text: bytes) -> Any:
 def _json(body: bytes) -> Decoded:
     value = _parse(body)
     if isinstance(value, list):
-        return Decoded(_each(value, _event))
-    event = _event(value)
-    return Decoded([] if event is None else [event])
+        return Decoded(_each(value, _events))
+    return Decoded(_events(value))
 
 
 def _lines(body: bytes) -> Decoded:
@@ -97,28 +96,24 @@ def _lines(body: bytes) -> Decoded:
         if len(events) >= MAX_EVENTS:
             raise _too_many()
         try:
-            event = _event(_parse(line))
+            events += _events(_parse(line))
         except BadInput as error:
             raise BadInput(str(error), f"line {number}") from None
-        if event is not None:
-            events.append(event)
     return Decoded(events)
 
 
-def _each(value: object, make: Callable[[object], Event | None]) -> list[Event]:
+def _each(value: object, make: Callable[[object], list[Event]]) -> list[Event]:
     if not isinstance(value, list):
         raise BadInput("must be an array", "body")
     if len(value) > MAX_EVENTS:
         raise _too_many()
-    events = []
+    events: list[Event] = []
     for index, item in enumerate(value):
         try:
-            event = make(item)
+            events += make(item)
         except BadInput as error:
             place = f"[{index}].{error.field}" if error.field else f"[{index}]"
             raise BadInput(str(error).removeprefix(f"{error.field}: "), place) from None
-        if event is not None:
-            events.append(event)
     return events
 
 
@@ -126,30 +121,45 @@ def _too_many() -> TooLarge:
     return TooLarge(f"more than {MAX_EVENTS} events in one request: send smaller batches", "body")
 
 
-def _event(value: object) -> Event | None:
-    """A plain custom event; also the prototype's flat span lines (`name`, `attributes`). None for a heartbeat."""
+def _events(value: object) -> list[Event]:
+    """A plain custom event; also the prototype's flat span lines (`name`, `attributes`), and other programs' words.
+
+    Most are one event; a heartbeat is none, and one that tells of several questions is one for each.
+    """
     if not isinstance(value, dict):
         raise BadInput("must be a JSON object", "body")
     orchestrated = orchestrator.kind_of(value)
     if orchestrated == orchestrator.HEARTBEAT:
-        return None
+        return []
     if orchestrated is not None:
-        return _told(value, orchestrator.fields_of(value, orchestrated))
+        return [_told(value, fields) for fields in orchestrator.fields_of_each(value, orchestrated)]
     if operations.is_operation(value):
-        return _operation(value)
+        return [_operation(value)]
     given = value.get("id")
     source = value.get("source")
     if given is not None and not isinstance(given, str | int):
         raise BadInput("must be a string", "id")
-    identity = uuid.uuid4().bytes if given is None else event_id("event", str(source or ""), str(given))
-    return _make(value, identity, orjson.dumps(value))
+    key = None if given is None else (str(source or ""), str(given))
+    asked = elicitation.questions_in(value)
+    if asked:
+        return [
+            _make(fields, _identity(None if key is None else (*key, fields["questionId"])), orjson.dumps(body))
+            for fields, body in asked
+        ]
+    return [_make(value, _identity(key), orjson.dumps(value))]
+
+
+def _identity(key: tuple[str, ...] | None) -> bytes:
+    return uuid.uuid4().bytes if key is None else event_id("event", *key)
 
 
 def _told(value: dict[str, Any], fields: dict[str, Any]) -> Event:
     """An event in another program's words. It has no id; where it says when it was, it is the same when sent again."""
     fields["time"] = _told_time(fields.get("time"))
     content = orjson.dumps(value)
-    identity = event_id("told", content) if fields["time"] else uuid.uuid4().bytes
+    also = fields.pop("also", None)
+    same = event_id("told", content) if also is None else event_id("told", content, also)
+    identity = same if fields["time"] else uuid.uuid4().bytes
     # What was found in its own words stands beside them, in the broker's: readers of the body know these.
     shown = {key: fields[key] for key in ("input", "output", "message") if key in fields}
     return _make(fields, identity, orjson.dumps(shown | value) if shown else content)

@@ -57,6 +57,8 @@ _OUTPUT: Final = (
     "text_chunk",
     "content_preview",
 )
+#: Questions that one event tells of, at most.
+_MOST_QUESTIONS: Final = 100
 _DURATION: Final = ("execution_time_ms", "total_time_ms", "duration_ms")
 
 
@@ -72,6 +74,23 @@ def kind_of(value: Mapping[str, Any]) -> str | None:
     if isinstance(kind, str) and "_" in kind and kind in _TYPES and "session_id" in value and "timestamp" in value:
         return kind
     return None
+
+
+def fields_of_each(value: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+    """The events in the broker's own fields: one for each question that was answered, one for anything else.
+
+    All but the first have `also`, which tells them apart.
+    """
+    first = fields_of(value, kind)
+    others = _answered(value)[1:_MOST_QUESTIONS] if kind == "questions_answered" else []
+    return [first, *({**first, "questionId": found, "also": found} for found in map(name, others) if found)]
+
+
+def _answered(value: Mapping[str, Any]) -> list[Any]:
+    data = value.get("data")
+    told: Mapping[str, Any] = data if isinstance(data, dict) else value
+    found = told.get("answered_question_ids") or told.get("answered_ids")
+    return found if isinstance(found, list) else []
 
 
 def fields_of(value: Mapping[str, Any], kind: str) -> dict[str, Any]:

@@ -53,7 +53,7 @@ _TASK_SORTS: Final[dict[str, Sort]] = {
     "rejected": "canceled",
 }
 #: Sources whose questions are answered where they were asked: the broker only shows them.
-_ELSEWHERE: Final = frozenset({"approval", "a2a"})
+_ELSEWHERE: Final = frozenset({"approval", "a2a", "elicitation"})
 _URI: Final = "ark://questions/"
 
 
@@ -69,7 +69,7 @@ class Question(msgspec.Struct, kw_only=True, omit_defaults=True):
     namespace: str | None = None
     trace_id: str | None = None
     asked_by: str | None = None
-    #: Through which door it came: `api`, `mcp`, `a2a`, `approval`, or the type of the event that told of it.
+    #: Through which door it came: `api`, `mcp`, `a2a`, `approval`, `elicitation`, or the type of the event that told of it.
     source: str | None = None
     text: str | None = None
     context: str | None = None
