@@ -212,6 +212,32 @@ class Settings(BaseSettings):
         description="How often to look for other replicas' commits while its notifications are down.",
     )
 
+    # -- where it hands things on
+    upstreams: str | None = Field(
+        None,
+        repr=False,
+        description="OTLP/HTTP receivers that get every span: URLs and presets such as "
+        "`langfuse://public:secret@cloud.langfuse.com` or `phoenix://phoenix:6006`, separated by spaces, or a "
+        "JSON list. See docs/delivery.md.",
+    )
+    webhooks: str | None = Field(
+        None,
+        repr=False,
+        description="Rules that tell people: a JSON list of `{name, url, secret, when}`; more by `POST /v1/webhooks`. "
+        "See docs/delivery.md.",
+    )
+    deliver_to: str = Field(
+        "",
+        description="Hosts that may be delivered to though they are private or without TLS: names, `*.suffix` and "
+        "networks such as `10.0.0.0/8`, separated by commas. Upstreams named in the settings are always allowed.",
+    )
+    deliver_to_private: bool = Field(
+        False, description="Whether webhooks may go to private addresses, and by http, without further ado."
+    )
+    public_url: str | None = Field(
+        None, description="Where people reach the broker, for links in what it tells them: `https://ark.example`."
+    )
+
     # -- for Ark's programs
     ark_compat: Annotated[Literal["a", "b", "c"], BeforeValidator(_lower)] = Field(
         "c",

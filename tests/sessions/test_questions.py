@@ -57,3 +57,14 @@ def test_a_question_survives_storage(events: list[Event]) -> None:
     if found is not None:
         stored = msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=Question)
         assert question_json(stored) == question_json(found)
+
+
+def test_what_is_nested_too_deep_to_be_written_again_harms_nobody() -> None:
+    deep = b"[" * 400 + b"]" * 400
+    body = b'{"text":' + deep + b',"options":[' + deep + b'],"schema":{"a":' + deep + b'},"default":' + deep + b"}"
+    asked = make(1, type="question.asked", time=1, question_id="q", body=body)
+    answered = make(2, type="question.answered", time=2, question_id="q", body=b'{"answer":' + deep + b"}")
+    found = fold([asked, answered])
+    assert found is not None
+    assert orjson.dumps(question_json(found))
+    assert (found.state, found.text, found.answer) == ("answered", "(nested too deep)", "(nested too deep)")

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from sqlalchemy import ColumnElement, Select, and_, bindparam, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select, update
 
+from ark_broker.log.apart import stamp
 from ark_broker.log.contents import fetch_events
 from ark_broker.log.packs import unpack_session
 from ark_broker.log.tables import contents, events, links, waiting
@@ -39,6 +40,7 @@ _ASSIGN: Final = (
         query=bindparam("to_query"),
         query_seq=bindparam("to_query_seq"),
         correlated_by=bindparam("rule"),
+        namespace=bindparam("to_namespace"),
     )
 )
 _KEEP_BODY: Final = update(events).where(events.c.seq == bindparam("at")).values(body=bindparam("whole"))
@@ -72,7 +74,7 @@ async def _carry_out(transaction: Transaction, adoption: Adoption) -> list[Event
 
 
 async def _adopt_waiting(transaction: Transaction, key: str) -> list[Event]:
-    where = and_(_under(key), events.c.session_id.is_(None))
+    where = and_(_under(key), events.c.session_id.is_(None), *await _of_namespace(transaction, key))
     adopted: list[Event] = []
     while page := await _page(transaction, where):
         # Through these events, further keys belong to the session as well.
@@ -87,6 +89,16 @@ async def _adopt_waiting(transaction: Transaction, key: str) -> list[Event]:
         await _join(transaction, groups, page, session_id)
         adopted += page
     return adopted
+
+
+async def _of_namespace(transaction: Transaction, key: str) -> list[ColumnElement[bool]]:
+    """Where namespaces are kept apart: what waits in another one is not adopted."""
+    session_id = transaction.memory.links[key].session_id
+    if not transaction.apart or session_id is None:
+        return []
+    await transaction.memory.load_sessions(transaction.connection, [session_id])
+    namespace = transaction.memory.sessions[session_id].namespace
+    return [] if namespace is None else [or_(events.c.namespace.is_(None), events.c.namespace == namespace)]
 
 
 async def _move_session(transaction: Transaction, old: str, new: str) -> list[Event]:
@@ -266,6 +278,7 @@ async def _join(transaction: Transaction, groups: Sequence[Group], page: Sequenc
         if event.query is None:
             event.query = transaction.correlator.query_for(queries[event.seq], session_id)
             event.query_seq = None if event.query is None else position
+    await stamp(transaction, groups)
     await _assign(transaction, page)
     await transaction.forget_waiting(event.seq for event in page if event.query is not None)
     await transaction.fold(page)
@@ -282,6 +295,7 @@ async def _assign(transaction: Transaction, page: Sequence[Event]) -> None:
                 "to_query": event.query,
                 "to_query_seq": event.query_seq,
                 "rule": event.correlated_by,
+                "to_namespace": event.namespace,
             }
             for event in page
         ],
@@ -294,7 +308,9 @@ def _under(key: str) -> ColumnElement[bool]:
     if kind == "trace":
         return events.c.trace_id == bytes.fromhex(key.removeprefix("trace:"))
     if kind == "query":
-        return events.c.query == query_of_key(key)
+        name, namespace = query_of_key(key) or ("", None)
+        found = events.c.query == name
+        return found if namespace is None else and_(found, events.c.namespace == namespace)
     return events.c.seq.in_(select(waiting.c.seq).where(waiting.c.key == key))
 
 

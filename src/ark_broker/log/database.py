@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import asyncpg
@@ -15,6 +15,8 @@ from sqlalchemy import exc as sa_exc
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.types import BigInteger, Float, Integer, SmallInteger
+
+from ark_broker.log import confine
 
 #: Failures of the database itself, not of what was sent to it: the same batch may pass later.
 UNAVAILABLE: Final = (
@@ -238,6 +240,10 @@ class Database:
                 await connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
+    def confined(self, namespaces: frozenset[str]) -> Database:
+        """The same database, of which reads see these namespaces only."""
+        return replace(self, reader=confine.confined(self.reader, namespaces))
+
     async def close(self) -> None:
         await self.writer.dispose()
         await self.reader.dispose()
@@ -248,7 +254,14 @@ def open_database(
 ) -> Database:
     """Engines for `url` (a SQLAlchemy URL with an async driver). Nothing is connected yet."""
     if make_url(url).get_backend_name() == "sqlite":
-        return _open_sqlite(url, pool_size, sqlite_synchronous)
+        database = _open_sqlite(url, pool_size, sqlite_synchronous)
+    else:
+        database = _open_postgres(url, pool_size, timeout_seconds)
+    confine.install(database.reader)
+    return database
+
+
+def _open_postgres(url: str, pool_size: int, timeout_seconds: float) -> Database:
     connect_args = {
         "timeout": timeout_seconds,
         "command_timeout": timeout_seconds,

@@ -27,6 +27,7 @@ def question_row(question: Question, head: int) -> tuple[Any, ...]:
         question.deadline if question.is_open and question.escalated_at is None else None,
         head,
         _ENCODER.encode(question),
+        question.namespace,
     )
 
 

@@ -121,6 +121,14 @@ Index(
     postgresql_where=events.c.question_id.is_not(None),
     sqlite_where=events.c.question_id.is_not(None),
 )
+# Who may see some namespaces only pages through these.
+Index(
+    "events_namespace",
+    events.c.namespace,
+    events.c.seq,
+    postgresql_where=events.c.namespace.is_not(None),
+    sqlite_where=events.c.namespace.is_not(None),
+)
 Index(
     "events_expiring",
     events.c.expires_at,
@@ -274,7 +282,9 @@ questions: Final = Table(
     # Position of its last change.
     Column("seq", BigInteger, nullable=False),
     Column("state_body", LargeBinary, nullable=False),
+    Column("namespace", Text),
 )
+Index("questions_namespace", questions.c.namespace, questions.c.asked_at, questions.c.id)
 Index("questions_state", questions.c.state, questions.c.asked_at, questions.c.id)
 Index("questions_session", questions.c.session_id, questions.c.asked_at, questions.c.id)
 Index("questions_asked", questions.c.asked_at, questions.c.id)
@@ -296,6 +306,7 @@ ark_sessions: Final = Table(
     Column("activity", BigInteger, nullable=False),
     Column("conversations", Integer, nullable=False),
     Column("search", Text, nullable=False),
+    Column("namespace", Text),
 )
 Index("ark_sessions_activity", ark_sessions.c.activity, ark_sessions.c.id)
 Index("ark_sessions_status", ark_sessions.c.status, ark_sessions.c.activity, ark_sessions.c.id)
@@ -304,3 +315,46 @@ Index("ark_sessions_conversations", ark_sessions.c.conversations, ark_sessions.c
 
 #: `sessions.status` of a row that only says that the session is no more.
 GONE: Final = "gone"
+
+cursors: Final = Table(
+    "cursors",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # Everything up to here has been delivered, or is a dead letter.
+    Column("position", BigInteger, nullable=False),
+    # The process that delivers, and until when it may (ns): another takes over after that.
+    Column("owner", Text),
+    Column("lease_until", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    # What is shown of it: counts, the last error.
+    Column("state", LargeBinary, nullable=False),
+)
+
+dead_letters: Final = Table(
+    "dead_letters",
+    metadata,
+    Column("cursor", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    # The event as it was to be delivered: the log may forget it meanwhile.
+    Column("content", LargeBinary, nullable=False),
+)
+
+webhooks: Final = Table(
+    "webhooks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
+tokens: Final = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_used_at", BigInteger, nullable=False),
+    # An `access.tokens.StoredToken`: of the secret it has a hash.
+    Column("content", LargeBinary, nullable=False),
+)

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ark_broker.log.apart import place_apart, stamp
 from ark_broker.log.contents import MIN_BODY, compress, split
 from ark_broker.log.database import Dialect, Upsert
 from ark_broker.log.memory import Memory
@@ -57,6 +58,8 @@ class Transaction:
     dialect: Dialect
     memory: Memory
     now: int
+    #: Namespaces are kept apart: see `log.apart`.
+    apart: bool = False
     prior: int = 0
     head: int = 0
     correlator: Correlator = field(init=False)
@@ -87,9 +90,13 @@ class Transaction:
         for known in () if fresh else await self._known(new):
             del new[known]
         stored = list(reversed(new.values()))
-        groups = group(stored)
+        groups = group(stored, apart=self.apart)
         await self.load_links(groups)
-        self.correlator.place(groups)
+        if self.apart:
+            await place_apart(self, groups)
+        else:
+            self.correlator.place(groups)
+        await stamp(self, groups)
         for seq, event in enumerate(stored, self.take_positions(len(stored)) + 1):
             event.seq = seq
             event.recorded_at = self.now

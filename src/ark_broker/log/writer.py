@@ -105,12 +105,14 @@ class Writer:
         *,
         queue_bytes: int,
         commit_max_events: int = 2_000,
+        apart: bool = False,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._database = database
         self._publish = publish
         self._queue_bytes = queue_bytes
         self._commit_max = commit_max_events
+        self._apart = apart
         self._clock = clock
         self._queue: deque[_Request | _Operation] = deque()
         self._memory = Memory()
@@ -337,7 +339,9 @@ class Writer:
         started = time.perf_counter()
         try:
             async with self._database.writer.begin() as connection:
-                transaction = Transaction(connection, self._database.dialect, self._memory, self._clock())
+                transaction = Transaction(
+                    connection, self._database.dialect, self._memory, self._clock(), apart=self._apart
+                )
                 await transaction.begin()
                 stored = await work(transaction)
                 adopted = await adopt(transaction)

@@ -73,3 +73,19 @@ class QuestionOver(ArkBrokerError):  # noqa: N818
     def __init__(self, message: str, question: dict[str, object]) -> None:
         super().__init__(message)
         self.question = question
+
+
+class Unauthorized(ArkBrokerError):  # noqa: N818
+    """Nobody vouches for who asks."""
+
+
+class Forbidden(ArkBrokerError):  # noqa: N818
+    """Who asks may not do that."""
+
+
+class RateLimited(ArkBrokerError):  # noqa: N818
+    """The token's share of this minute is used up. Retrying after `retry_after` seconds is right."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -91,6 +91,8 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
     correlated_by: str | None = None
     #: When its producer wants it forgotten, in nanoseconds since the epoch; None for when retention says so.
     expires_at: int | None = None
+    #: Whoever sent it may reach its namespace only. Not stored: it decides what the event may join.
+    confined: bool = False
 
     @property
     def is_trace_root(self) -> bool:

@@ -43,6 +43,7 @@ class ListRow(msgspec.Struct, frozen=True):
     activity: int
     conversations: int
     search: str
+    namespace: str | None
 
 
 def list_row(session: SessionSummary) -> ListRow | None:
@@ -53,7 +54,15 @@ def list_row(session: SessionSummary) -> ListRow | None:
     # A row that every commit rewrites costs more than a second of it is worth; Ark's own events always count.
     activity = header.active if session.ark is not None else header.active // _SECOND * _SECOND
     search = "\n".join((session.id, *session.agents, *session.tools)).lower()[:MAX_SEARCH]
-    return ListRow(session.id, short_name(session.id), header.status, activity, len(session.conversations), search)
+    return ListRow(
+        id=session.id,
+        name=short_name(session.id),
+        status=header.status,
+        activity=activity,
+        conversations=len(session.conversations),
+        search=search,
+        namespace=session.namespace,
+    )
 
 
 def session_json(session: SessionSummary, queries: Iterable[QuerySummary]) -> Json:

@@ -4,6 +4,7 @@
     trace:<trace id>           a span's trace                        trace           the first session named
     uid:<query uid>            Ark's query UID                       query-uid       the first
     query:<name>               Ark's query name                      query           the latest
+    query:<name>␟<namespace>   the same, where namespaces are kept apart
     task:<task id>             A2A task                              task            the first
     mcp:<id>@<server>, mcp:<id> MCP session, of a server and alone   mcp-session     the latest
     conversation:<id>          GenAI conversation, A2A context       conversation    the latest
@@ -43,6 +44,8 @@ _OF_SESSION: Final = "conversation:"
 #: Keys whose unassigned events are found by a row of their own; those of the others have an index.
 _LISTED: Final = frozenset({"uid", "task", "mcp", "call"})
 
+#: Stands between a query's name and its namespace: a control character, which no name may have.
+_OF_NAMESPACE: Final = "\x1f"
 _QUERY_PREFIX: Final = "query:"
 _CALL_PREFIX: Final = "call:"
 
@@ -77,9 +80,12 @@ def query_key(query: str) -> str:
     return _QUERY_PREFIX + query
 
 
-def query_of_key(key: str) -> str | None:
-    """The query's name, for a key made by `query_key`."""
-    return key[len(_QUERY_PREFIX) :] if key.startswith(_QUERY_PREFIX) else None
+def query_of_key(key: str) -> tuple[str, str | None] | None:
+    """The query's name, and the namespace that it is of where the key says so; None for another key."""
+    if not key.startswith(_QUERY_PREFIX):
+        return None
+    name, _, namespace = key[len(_QUERY_PREFIX) :].partition(_OF_NAMESPACE)
+    return name, namespace or None
 
 
 def uid_key(uid: str) -> str:
@@ -129,6 +135,9 @@ class Group:
     #: Keys that may place the events, most trusted first.
     keys: tuple[str, ...]
     events: list[Event] = field(default_factory=list)
+    #: Where namespaces are kept apart: that of the events, and whether whoever sent them may reach no other.
+    namespace: str | None = None
+    confined: bool = False
     #: Further keys that belong where the events belong, and place none of them.
     more_keys: dict[str, None] = field(default_factory=dict)
 
@@ -153,8 +162,8 @@ class Group:
         return tuple(key for key in self.keys if kind_of(key) in _LISTED)
 
 
-def group(events: Iterable[Event]) -> list[Group]:
-    """Events by the keys that place them, in order of first appearance.
+def group(events: Iterable[Event], *, apart: bool = False) -> list[Group]:
+    """Events by the keys that place them, in order of first appearance; with `apart` by their namespace too.
 
     Where the session is named, a conversation places nobody; where there is a trace, a tool call does not. So the many
     ids of calls within one trace make no group each.
@@ -174,10 +183,14 @@ def group(events: Iterable[Event]) -> list[Group]:
             conversation_id if session_id is None else None,
             call_id if trace_id is None else None,
             event.correlated_by,
+            event.namespace if apart else None,
+            "confined" if apart and event.confined else None,
         )
         known = found.get(signature)
         if known is None:
             known = found[signature] = _group_of(event)
+            if apart:
+                _tell_apart(known, event)
         known.events.append(event)
         if call_id is not None and trace_id is not None:
             known.more_keys[call_key(call_id)] = None
@@ -205,6 +218,15 @@ def _group_of(event: Event) -> Group:
     if event.tool_call_id is not None and event.trace_id is None:
         keys.append(call_key(event.tool_call_id))
     return Group(event.session_id, event.trace_id, query, event.conversation_id, tuple(keys))
+
+
+def _tell_apart(found: Group, event: Event) -> None:
+    found.namespace, found.confined = event.namespace, event.confined
+    if found.namespace is not None and found.query is not None:
+        # Two namespaces may each have a query of that name.
+        own = f"{query_key(found.query)}{_OF_NAMESPACE}{found.namespace}"
+        at = found.keys.index(query_key(found.query))
+        found.keys = (*found.keys[:at], own, *found.keys[at:])
 
 
 def keys_of(groups: Iterable[Group], *, calls_wait: bool = True) -> set[str]:

@@ -69,7 +69,7 @@ class Question(msgspec.Struct, kw_only=True, omit_defaults=True):
     namespace: str | None = None
     trace_id: str | None = None
     asked_by: str | None = None
-    #: Through which door it came: `api`, `mcp`, `a2a`, `approval`, `elicitation`, or the type of the event that told of it.
+    #: Through which door it came: `api`, `mcp`, `a2a`, `approval`, `elicitation`, or the type of the event.
     source: str | None = None
     text: str | None = None
     context: str | None = None
@@ -149,7 +149,7 @@ def apply(question: Question | None, event: Event) -> Question | None:
 def _end(question: Question, event: Event, state: State) -> None:
     body = _body(event)
     question.state, question.ended_at = state, event.time
-    question.answer = None if question.secret else body.get("answer", body.get("action"))
+    question.answer = None if question.secret else _shallow(body.get("answer", body.get("action")))
     question.answered_by = _text(body.get("answeredBy"))
     question.reason = _text(body.get("reason")) or (event.error if state != "answered" else None)
 
@@ -167,7 +167,7 @@ def _tell(question: Question, event: Event) -> None:
     question.source = "a2a" if event.type == TASK_UPDATED else _text(body.get("source")) or "event"
     asked = body.get("text") or body.get("question") or body.get("input") or body.get("message")
     question.text = _text(asked) if event.type != TASK_UPDATED else _task_text(body)
-    schema, options = body.get("schema"), body.get("options")
+    schema, options = _shallow(body.get("schema")), _shallow(body.get("options"))
     question.schema = schema if isinstance(schema, dict) else None
     question.options = options if isinstance(options, list) else None
     question.secret = body.get("secret") is True
@@ -175,7 +175,7 @@ def _tell(question: Question, event: Event) -> None:
     question.deadline = deadline if isinstance(deadline, int) and not isinstance(deadline, bool) else None
     if body.get("onDeadline") in ("fail", "default", "escalate"):
         question.on_deadline = body["onDeadline"]
-    question.default = body.get("default")
+    question.default = _shallow(body.get("default"))
 
 
 def _tell_approval(question: Question, body: dict[str, Any]) -> None:
@@ -254,4 +254,16 @@ def _body(event: Event) -> dict[str, Any]:
 def _text(value: object) -> str | None:
     if value is None or value == "":
         return None
+    if not isinstance(value, str):
+        value = _shallow(value)
     return (value if isinstance(value, str) else orjson.dumps(value, default=str).decode())[:8_192]
+
+
+def _shallow(value: Any) -> Any:
+    """The value, where it can be written as JSON again: what is read may be nested deeper than that."""
+    if isinstance(value, dict | list):
+        try:
+            orjson.dumps(value)
+        except TypeError:
+            return "(nested too deep)"
+    return value

@@ -1,0 +1,1 @@
+"""Who a bearer token belongs to, and what that allows. Imports `model` alone."""

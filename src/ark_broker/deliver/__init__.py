@@ -1,0 +1,1 @@
+"""What the broker sends out by itself: where it may go, and how it is written and signed."""
