@@ -45,6 +45,7 @@ def test_what_has_a_meaning_is_understood() -> None:
 def test_the_new_variable_and_the_option_go_before_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARK_BROKER_RETENTION", "span=1d")
     monkeypatch.setenv("ARK_BROKER_HOST", "0.0.0.0")
+    monkeypatch.setenv("ARK_BROKER_ALLOW_OPEN", "true")
 
     settings = load_settings({"port": 9000})
 

@@ -58,7 +58,7 @@ def test_an_empty_variable_counts_as_not_set(setenv) -> None:
 
 
 def test_an_override_comes_before_the_environment_and_none_is_no_override(setenv) -> None:
-    setenv(port="5000", host="0.0.0.0")
+    setenv(port="5000", host="0.0.0.0", allow_open="true")
 
     settings = load_settings({"port": 6000, "host": None})
 
@@ -189,3 +189,25 @@ def test_a_size_reads_back_as_it_is_written(size: int) -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().port = 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.9.9.9"])
+def test_on_this_machine_nobody_has_to_say_who_they_are(host: str) -> None:
+    assert not load_settings({"host": host}).is_exposed
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "broker.example"])
+def test_another_address_is_listened_on_with_authentication_or_on_purpose(host: str) -> None:
+    assert "ARK_BROKER_AUTH=true" in complaint(host=host)
+    assert not load_settings({"host": host, "auth": True}).is_exposed
+    assert load_settings({"host": host, "allow_open": True}).is_exposed
+
+
+def test_everything_of_a_sort_may_be_removed_only_while_nobody_has_to_say_who_they_are() -> None:
+    assert load_settings().purge_allowed
+    assert not load_settings({"auth": True}).purge_allowed
+    assert load_settings({"auth": True, "allow_purge": True}).purge_allowed
+
+
+def test_a_secret_that_is_refused_is_not_shown() -> None:
+    assert "too-short" not in complaint(admin_token="too-short")

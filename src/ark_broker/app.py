@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -30,10 +30,27 @@ from ark_broker.api.ark import traces as ark_traces
 from ark_broker.api.ark.surface import ArkSurface
 from ark_broker.api.connection import GuardedHttp
 from ark_broker.api.direct import Direct, HotRoutes
+from ark_broker.api.gate import Gate
+from ark_broker.api.guarded import Guarded
 from ark_broker.api.intake import Intake
 from ark_broker.api.middleware import PathSegments, RequestContext
 from ark_broker.api.services import Readiness, Services
-from ark_broker.api.v1 import a2a, events, export, links, otlp, queries, questions, replay, resume, sessions, traces
+from ark_broker.api.v1 import (
+    a2a,
+    access,
+    events,
+    export,
+    links,
+    otlp,
+    queries,
+    questions,
+    replay,
+    resume,
+    sessions,
+    traces,
+)
+from ark_broker.doors import check as check_doors
+from ark_broker.doors import gate_from, redactor_from
 from ark_broker.log import schema
 from ark_broker.log.database import Database, is_unavailable, open_database
 from ark_broker.log.listen import Listener
@@ -94,6 +111,7 @@ def build(settings: Settings, database: Database) -> tuple[Services, Listener]:
         tail.publish,
         queue_bytes=settings.queue_bytes,
         commit_max_events=settings.commit_max_events,
+        apart=settings.auth,
     )
     writer.stats.observe_commit = metrics.commit_seconds.observe
     writer.stats.observe_failure = metrics.commit_failures.inc
@@ -116,6 +134,7 @@ def build(settings: Settings, database: Database) -> tuple[Services, Listener]:
     metrics.listening.set_function(lambda: float(listener.listening))
     services = Services(
         settings=settings,
+        database=database,
         writer=writer,
         reader=reader,
         tail=tail,
@@ -125,6 +144,7 @@ def build(settings: Settings, database: Database) -> tuple[Services, Listener]:
         prices=prices_from(settings),
         desk=desk,
         readiness=Readiness(),
+        redactor=redactor_from(settings),
     )
     return services, listener
 
@@ -157,10 +177,12 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(settings) as services:
+        async with AsyncExitStack() as resources:
+            services = await resources.enter_async_context(running(settings))
             app.state.services, app.state.grpc = services, None
+            app.state.gate = await gate_from(settings, services.database, resources)
             app.state.mcp = McpEndpoint(services)
-            app.state.grpc = receiver = await _start_grpc(services)
+            app.state.grpc = receiver = await _start_grpc(services, app.state.gate)
             try:
                 yield
             finally:
@@ -180,7 +202,20 @@ def create_app(settings: Settings) -> FastAPI:
         app.router.routes.append(Route(path, endpoint, methods=None, include_in_schema=False))
     app.router.routes.append(Route(mcp.PATH, mcp.McpRoute(), methods=None, include_in_schema=False))
     app.router.routes.append(Route("/stream/{rest:path}", ark_stream.StreamEndpoint(), include_in_schema=False))
-    for resource in (health, events, sessions, queries, questions, a2a, traces, links, replay, resume, export):
+    for resource in (
+        health,
+        events,
+        sessions,
+        queries,
+        questions,
+        a2a,
+        traces,
+        links,
+        replay,
+        resume,
+        export,
+        access,
+    ):
         app.include_router(resource.router)
     for resource in (ark_messages, ark_events, ark_sessions, ark_traces, ark_stream):
         app.include_router(resource.router)
@@ -190,13 +225,14 @@ def create_app(settings: Settings) -> FastAPI:
     hot[("POST", "/events")] = Direct(ark_events.post_event)
     hot[("POST", "/messages")] = Direct(ark_messages.post_messages)
     app.add_middleware(HotRoutes, routes=hot)
+    app.add_middleware(Guarded)
     app.add_middleware(PathSegments)
-    app.add_middleware(ArkSurface)
+    app.add_middleware(ArkSurface, origins=settings.allowed_origins)
     app.add_middleware(RequestContext)
     return app
 
 
-async def _start_grpc(services: Services) -> GrpcReceiver | None:
+async def _start_grpc(services: Services, gate: Gate) -> GrpcReceiver | None:
     """The receiver of OTLP/gRPC, listening; None where there is none. Raises SettingsError where one was asked for."""
     settings = services.settings
     if not grpc_port.wanted(settings):
@@ -205,7 +241,7 @@ async def _start_grpc(services: Services) -> GrpcReceiver | None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from ark_broker.api.grpc import GrpcReceiver  # noqa: PLC0415 - grpcio is an extra
 
-    receiver = GrpcReceiver(services)
+    receiver = GrpcReceiver(services, gate)
     try:
         await receiver.start()
     except RuntimeError as error:
@@ -272,6 +308,8 @@ def _config(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
 
 def _serve(settings: Settings, sockets: list[socket.socket] | None) -> int:
     configure(settings)
+    if settings.is_exposed:
+        _log.warning("without authentication: whoever reaches it may read and remove everything", host=settings.host)
     app = create_app(settings)
     server = _Server(_config(settings, app), app)
     server.run(sockets=sockets)
@@ -287,6 +325,7 @@ def run(settings: Settings) -> int:
     configure(settings)
     try:
         prices_from(settings)
+        check_doors(settings)
         asyncio.run(_preflight(settings))
         settings, held = grpc_port.prepare(settings)
     except ArkBrokerError as error:

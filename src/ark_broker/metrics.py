@@ -32,6 +32,9 @@ class Metrics:
         self.duplicates = Counter(
             "ark_broker_duplicate_events", "Events that were in the log already.", registry=registry
         )
+        self.redacted = Counter(
+            "ark_broker_redacted_values", "Values that were redacted before they were stored.", registry=registry
+        )
         self.commit_seconds = Histogram(
             "ark_broker_commit_seconds",
             "Time of one transaction of the writer.",

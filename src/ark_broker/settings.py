@@ -5,13 +5,14 @@ Each field is one variable `ARK_BROKER_<FIELD>`. `docs/settings.md` is generated
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
@@ -212,6 +213,52 @@ class Settings(BaseSettings):
         description="How often to look for other replicas' commits while its notifications are down.",
     )
 
+    # -- who may do what
+    auth: bool = Field(
+        False,
+        description="Whether requests need a token: `ark-broker token create` makes one. Without it whoever reaches "
+        "the broker may read and remove everything. See docs/access.md.",
+    )
+    allow_open: bool = Field(
+        False,
+        description="Whether to listen on another address than this machine's own without authentication.",
+    )
+    admin_token: str | None = Field(
+        None,
+        repr=False,
+        min_length=20,
+        max_length=1024,
+        description="A token of your own making that may do everything, to make the first others with.",
+    )
+    oidc_issuer: str | None = Field(
+        None, description="URL of an OpenID Connect issuer whose tokens are taken; `oidc_audience` goes with it."
+    )
+    oidc_audience: str | None = Field(None, description="Audience that its tokens have to be made for.")
+    oidc_jwks_url: str | None = Field(None, description="Where its keys are; the issuer is asked otherwise.")
+    oidc_claims: str | None = Field(
+        None,
+        description="What claims stand for, as JSON: `permissionsClaim`, `values`, `namespacesClaim`, "
+        "`namespaceValues`, `namespacesAbsent`, `nameClaim`. See docs/access.md.",
+    )
+    kubernetes_tokens: str | None = Field(
+        None,
+        description="Permissions of service accounts of the cluster, each limited to its namespace, such as "
+        "`ingest,read`; or JSON with `permissions` and `accounts`. See docs/access.md.",
+    )
+    kubernetes_audience: str | None = Field(
+        None, description="Audience of their tokens; without it, those made for the API server are taken."
+    )
+    cors_origins: str = Field(
+        "",
+        description="Origins whose pages may read Ark's surface where authentication is on, separated by commas. "
+        "Without authentication any may.",
+    )
+    redact: str = Field(
+        "off",
+        description="What is redacted before anything is stored: `off`, `bundled` (keys, tokens, card numbers), or the "
+        "path of a file with rules. See docs/redaction.md.",
+    )
+
     # -- where it hands things on
     upstreams: str | None = Field(
         None,
@@ -320,10 +367,34 @@ class Settings(BaseSettings):
             raise PydanticCustomError("workers", "More than one worker needs PostgreSQL: set ARK_BROKER_DATABASE_URL")
         return value
 
+    @model_validator(mode="after")
+    def _is_closed_or_meant_to_be_open(self) -> Settings:
+        if self.is_exposed and not self.allow_open:
+            raise PydanticCustomError(
+                "exposed",
+                "Whoever reaches {host} could read and remove everything: set ARK_BROKER_AUTH=true, or "
+                "ARK_BROKER_ALLOW_OPEN=true if that is what you want",
+                {"host": self.host},
+            )
+        if (self.oidc_issuer is None) != (self.oidc_audience is None):
+            raise PydanticCustomError("oidc", "ARK_BROKER_OIDC_ISSUER and ARK_BROKER_OIDC_AUDIENCE go together")
+        return self
+
     @property
     def purge_allowed(self) -> bool:
         """Whether everything of a sort may be removed at once."""
-        return self.allow_purge is not False
+        return not self.auth if self.allow_purge is None else self.allow_purge
+
+    @property
+    def allowed_origins(self) -> frozenset[str] | None:
+        """Origins whose pages may read Ark's surface; None for any."""
+        named = frozenset(filter(None, (origin.strip() for origin in self.cors_origins.split(","))))
+        return named if self.auth or named else None
+
+    @property
+    def is_exposed(self) -> bool:
+        """True where others than this machine's own programs reach the broker, and nobody asks who they are."""
+        return not self.auth and not _is_loopback(self.host)
 
     @property
     def sqlalchemy_url(self) -> str:
@@ -374,6 +445,15 @@ def _sqlalchemy_url(text: str) -> URL:
     )
 
 
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _is_sqlite(text: str | None) -> bool:
     return text is None or _sqlalchemy_url(text).get_backend_name() == "sqlite"
 
@@ -422,13 +502,18 @@ def _is_service_link(value: object) -> bool:
     return isinstance(value, str) and value.startswith("tcp://")
 
 
+#: The setting to name where it is several that do not go together.
+_BLAMED: Final = {"exposed": "host", "oidc": "oidc_issuer"}
+
+
 def _complaints(error: ValidationError, given: Mapping[str, object]) -> list[str]:
     complaints = []
     for problem in error.errors(include_url=False, include_context=False, include_input=True):
-        field = str(problem["loc"][0])
+        field = str(problem["loc"][0]) if problem["loc"] else _BLAMED[problem["type"]]
         name = f"--{field.replace('_', '-')}" if field in given else variable(field)
         value: Any = given.get(field, os.environ.get(variable(field), problem["input"]))
-        shown = "" if field == "database_url" else f" (got {_shorten(value)})"
+        info = Settings.model_fields.get(field)
+        shown = "" if info is not None and not info.repr else f" (got {_shorten(value)})"
         complaints.append(f"{name}: {_one_line(problem['msg'])}{shown}")
     return complaints
 

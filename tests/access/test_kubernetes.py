@@ -320,8 +320,8 @@ async def test_an_answer_that_is_no_review_is_an_outage_and_not_kept(
     "status",
     [
         {},
-        {"authenticated": "true"},
-        {"authenticated": 1},
+        {"authenticated": "true", "audiences": ["ark-broker"], "user": {"username": COLLECTOR}},
+        {"authenticated": 1, "audiences": ["ark-broker"], "user": {"username": COLLECTOR}},
         {"authenticated": True},
         {"authenticated": True, "audiences": "ark-broker"},
         {"authenticated": True, "audiences": ["ark-broker"]},

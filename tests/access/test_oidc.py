@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from jwt.algorithms import RSAAlgorithm
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
@@ -155,7 +156,8 @@ def test_what_is_no_key_is_passed_over() -> None:
     weak = public_jwk(rsa_key(1024))
     secp521 = public_jwk(ec.generate_private_key(ec.SECP521R1()))
     wrong_curve = public_jwk(P384, crv="P-256")
-    members: list[object] = [None, [], "key", {}, {"kty": "oct", "k": "AAAA"}, weak, secp521, wrong_curve]
+    private = RSAAlgorithm.to_jwk(RSA, as_dict=True) | {"key_ops": ["sign", "verify"]}
+    members: list[object] = [None, [], "key", {}, {"kty": "oct", "k": "AAAA"}, weak, secp521, wrong_curve, private]
     for found in members:
         assert usable_key(found) is None
 
@@ -264,6 +266,7 @@ async def test_a_payload_that_is_no_object_is_refused(payload: bytes, issuer: Is
         ({"typ": "dpop+jwt"}, False),
         ({"crit": ["exp"], "exp": 1}, False),
         ({"crit": []}, False),
+        ({"crit": ["b64"], "b64": True}, False),
     ],
     ids=str,
 )

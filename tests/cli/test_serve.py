@@ -22,7 +22,7 @@ from tests.support.process import Broker, StartBroker, free_port, run_command
     ],
 )
 def test_the_url_is_one_that_a_program_on_this_machine_can_use(host: str, url: str) -> None:
-    assert base_url(load_settings({"host": host})) == url
+    assert base_url(load_settings({"host": host, "auth": True})) == url
 
 
 def test_the_announcement_says_what_to_do_next() -> None:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ark_broker.api.errors import respond_to
-from ark_broker.api.services import Services, services_of
+from ark_broker.api.services import Services, services_for
 
 Handler = Callable[[Request, Services], Awaitable[Response]]
 
@@ -23,7 +23,7 @@ class Direct:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            response = await self._handler(request, services_of(scope["app"].state))
+            response = await self._handler(request, services_for(scope))
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - answered in the house's shape

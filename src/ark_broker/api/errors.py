@@ -20,10 +20,13 @@ from ark_broker.model.errors import (
     BadInput,
     BadPage,
     Conflict,
+    Forbidden,
     NotFound,
     Overloaded,
     QuestionOver,
+    RateLimited,
     TooLarge,
+    Unauthorized,
     UnsupportedMedia,
 )
 
@@ -37,6 +40,7 @@ _STATUS_CODES: Final = {
     405: "METHOD_NOT_ALLOWED",
     413: "PAYLOAD_TOO_LARGE",
     415: "UNSUPPORTED_MEDIA_TYPE",
+    429: "TOO_MANY_REQUESTS",
     503: "UNAVAILABLE",
 }
 
@@ -56,6 +60,12 @@ def status_of(error: Exception) -> int:
             return 409
         case Overloaded():
             return 503
+        case Unauthorized():
+            return 401
+        case Forbidden():
+            return 403
+        case RateLimited():
+            return 429
     return 503 if is_unavailable(error) else 500
 
 
@@ -69,9 +79,11 @@ def code_of(error: Exception, status: int) -> str:
 
 
 def retry_headers(error: Exception) -> dict[str, str]:
-    """`Retry-After` for what may pass later."""
-    if isinstance(error, Overloaded):
+    """`Retry-After` for what may pass later, `WWW-Authenticate` for who has to say who they are."""
+    if isinstance(error, Overloaded | RateLimited):
         return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": "Bearer"}
     return {"Retry-After": "1"} if status_of(error) == 503 else {}
 
 

@@ -23,10 +23,11 @@ from google.rpc.status_pb2 import Status
 
 from ark_broker.api import grpc_port
 from ark_broker.api.errors import message_of, retry_headers, status_of
+from ark_broker.api.gate import Gate
 from ark_broker.api.intake import Intake
 from ark_broker.api.services import Services
 from ark_broker.api.v1.otlp import decode, store
-from ark_broker.model.errors import Overloaded, TooLarge
+from ark_broker.model.errors import Forbidden, Overloaded, TooLarge
 from ark_broker.receive.inflate import decoder
 from ark_broker.receive.otlp import Signal
 
@@ -40,7 +41,10 @@ _SERVICES: Final[dict[Signal, str]] = {
 #: By HTTP status; anything else is INTERNAL.
 _CODES: Final = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
 #: RFC 1952. No protobuf message begins with it: it would be field 3 with a wire type that does not exist.
@@ -60,8 +64,9 @@ _COMPRESSIONS: Final = 1 << 0 | 1 << 2
 class GrpcReceiver:
     """The gRPC server of one process. It listens from `start` to `stop`."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, gate: Gate) -> None:
         self._services = services
+        self._gate = gate
         self._server: Any = None
         self._stopped: asyncio.Task[None] | None = None
         #: Requests that are being stored.
@@ -108,30 +113,42 @@ class GrpcReceiver:
     def _handlers(self, signal: Signal) -> Any:
         # As far as the bytes go, a unary request is a stream of one message. This way the message is read when there
         # is room for it, and not before the handler is called.
-        method = grpc.stream_unary_rpc_method_handler(_Export(self, self._services, signal).__call__)
+        method = grpc.stream_unary_rpc_method_handler(_Export(self, self._services, self._gate, signal).__call__)
         return grpc.method_handlers_generic_handler(_SERVICES[signal], {"Export": method})
 
 
 class _Export:
     """One signal's `Export` method, on bytes."""
 
-    def __init__(self, receiver: GrpcReceiver, services: Services, signal: Signal) -> None:
+    def __init__(self, receiver: GrpcReceiver, services: Services, gate: Gate, signal: Signal) -> None:
         self._receiver = receiver
+        self._gate = gate
         self._services = services
         self._intake: Final[Intake] = services.intake
         self._signal: Final[Signal] = signal
 
     async def __call__(self, messages: AsyncIterator[bytes], context: Any) -> bytes:
         try:
+            services = await self._admitted(context)
             self._check_room()
             message = await self._read(messages)
-            answer = self._receiver.store(self._store(message))
+            answer = self._receiver.store(self._store(services, message))
             del message
             return await answer
         except Exception as error:  # noqa: BLE001 - every failure is answered with a status
             failure = error
         await self._fail(context, failure)
         raise AssertionError("abort does not return")
+
+    async def _admitted(self, context: Any) -> Services:
+        """The services for whoever calls. Raises Unauthorized, Forbidden, RateLimited, VerifierUnavailable."""
+        if not self._gate.enabled:
+            return self._services
+        found = {str(key): value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        grant, _ = await self._gate.identify({key: found[key] for key in ("authorization",) if key in found}, {})
+        if not grant.may("ingest"):
+            raise Forbidden(f"{grant.name!r} has not the permission `ingest`")
+        return self._services.seen_by(grant)
 
     def _check_room(self) -> None:
         """Refuse a message before it is read where the budget has no room even for its start. Raises Overloaded.
@@ -152,13 +169,13 @@ class _Export:
             raise _Unread(f"no message of at most {self._intake.max_body} bytes was sent")
         return message
 
-    async def _store(self, message: bytes) -> bytes:
+    async def _store(self, services: Services, message: bytes) -> bytes:
         with _Held(self._intake, len(message)) as held:
             if message.startswith(_GZIP_MAGIC):
                 message = await self._inflated(message, held)
-            decoded = await decode(self._services, self._signal, message, "protobuf")
+            decoded = await decode(services, self._signal, message, "protobuf")
             del message
-            return await store(self._services, self._signal, decoded, "protobuf")
+            return await store(services, self._signal, decoded, "protobuf")
 
     async def _inflated(self, message: bytes, held: _Held) -> bytes:
         inflate = decoder("gzip", self._intake.max_body)

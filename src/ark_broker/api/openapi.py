@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from ark_broker.api.permissions import need_of
+
 Json = dict[str, Any]
 
 _EVENT: Final[Json] = {
@@ -114,6 +116,14 @@ def _rejected(field: str) -> Json:
 
 
 _ROUTES: Final[dict[tuple[str, str], Json]] = {
+    ("post", "/mcp"): {
+        "tags": ["mcp"],
+        "summary": "MCP, streamable HTTP",
+        "description": "JSON-RPC of the Model Context Protocol; see docs/mcp.md.",
+        "operationId": "mcp",
+        "requestBody": {"required": True, "content": {_JSON: {"schema": {"type": "object"}}}},
+        "responses": {"200": {"description": "JSON-RPC, as JSON or as a stream of events"}},
+    },
     ("post", "/v1/traces"): _otlp("traces", "ExportTraceServiceRequest", _rejected("rejectedSpans")),
     ("post", "/v1/logs"): _otlp("logs", "ExportLogsServiceRequest", _rejected("rejectedLogRecords")),
     ("post", "/v1/metrics"): _otlp(
@@ -197,6 +207,22 @@ def _complete(schema: Json) -> None:
     for path, item in paths.items():
         if path.startswith("/v1/") and path.endswith("/stream"):
             _add_parameters(item["get"], _CURSOR)
+        for method, operation in item.items():
+            _say_who_may(operation, method.upper(), path)
+    schema.setdefault("components", {})["securitySchemes"] = {
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "Needed where `ARK_BROKER_AUTH` is on; `x-permission` of each operation says which "
+            "permission of the token. See docs/access.md.",
+        }
+    }
+
+
+def _say_who_may(operation: Json, method: str, path: str) -> None:
+    need = need_of(method, path)
+    operation["x-permission"] = need
+    operation["security"] = [] if need == "open" else [{"bearer": []}]
 
 
 def _add_parameters(operation: Json, parameters: Iterable[Json]) -> None:

@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 
+from ark_broker.access.grants import Grant
 from ark_broker.api.services import Services
 from ark_broker.log.read import Head
 from ark_broker.log.scope import Scope
-from ark_broker.log.tail import Burst, Follower, Format
+from ark_broker.log.tail import Burst, Follower, Format, Item
+from ark_broker.model import Event
 from ark_broker.model.errors import BadInput
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
@@ -110,6 +112,19 @@ def where_to_start(request: Request, head: Head, *, gone_at: int = 0, default: s
     return Start(max(after, gone_at))
 
 
+def seen_by(grant: Grant, frames: Format) -> Format:
+    """The format, for somebody who sees some namespaces only. Readers of the same ones share the bytes."""
+    if grant.namespaces is None:
+        return frames
+
+    def admits(item: Item) -> bool:
+        if isinstance(item, Event):
+            return grant.sees(item.namespace)
+        return item.summary is not None and grant.sees(item.summary.namespace)
+
+    return replace(frames, key=f"{frames.key}\x1f{','.join(sorted(grant.namespaces))}", admits=admits)
+
+
 #: Looks at a burst that is about to be written; returns what to write instead of its data, and whether to end.
 Inspect = Callable[[Burst], tuple[bytes, bool]]
 
@@ -146,7 +161,7 @@ class LiveStream:
         services = self.services
         services.metrics.subscribers.inc()
         try:
-            with services.tail.follow(self.scope, self.format, self.after) as follower:
+            with services.tail.follow(self.scope, seen_by(services.grant, self.format), self.after) as follower:
                 yield self.greeting
                 async for data in self._bursts(follower):
                     yield data
@@ -169,7 +184,11 @@ class LiveStream:
                 spoken_at = clock()
             else:
                 data, over = (burst.data, False) if self.inspect is None else self.inspect(burst)
-                silent_since = spoken_at = clock()
+                if burst.items:
+                    silent_since = clock()
+                if data:
+                    # What was left out is not heard by whoever waits for a sign of life.
+                    spoken_at = clock()
                 # A reader that does not read is held up at the next line, and holds nothing but what it is to get.
                 del burst
             if data:

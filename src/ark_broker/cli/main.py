@@ -15,6 +15,7 @@ from ark_broker.cli.demo import demo
 from ark_broker.cli.import_ import import_
 from ark_broker.cli.questions import answer, questions
 from ark_broker.cli.serve import migrate, serve
+from ark_broker.cli.token import token
 
 _ABOUT = """
 The one sink, and the one place to look, for what an LLM agent platform emits about a query:
@@ -39,6 +40,7 @@ app.command()(demo)
 app.command(name="import")(import_)
 app.command()(questions)
 app.command()(answer)
+app.add_typer(token)
 
 
 @app.command()

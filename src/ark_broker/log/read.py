@@ -120,6 +120,10 @@ class Reader:
         """`async with reader.snapshot() as connection`: every read on it sees one state of the log."""
         return self._database.snapshot
 
+    def confined(self, namespaces: frozenset[str]) -> Reader:
+        """A reader of these namespaces only: for it, nothing else is there."""
+        return Reader(self._database.confined(namespaces))
+
     async def head(self, connection: AsyncConnection | None = None) -> Head:
         """Identity, end and floor of the log."""
         if connection is None:

@@ -56,6 +56,8 @@ class Format:
     notable: Callable[[Item], bool] = lambda _item: False
     #: Of sessions, their queries are wanted too.
     whole: bool = False
+    #: False for an item that these readers may not know of: it is as if it were not there.
+    admits: Callable[[Item], bool] = lambda _item: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class Burst:
     data: bytes
     items: tuple[Item, ...]
     notable: bool
+    #: Also what the readers may not know of: what a burst for readers that are further is made of.
+    everything: tuple[Item, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -99,7 +103,7 @@ class Channel:
         size = 0
         result = []
         for burst in taken:
-            result.append(burst if burst.first > cursor else self.make(burst.items, cursor))
+            result.append(burst if burst.first > cursor else self.make(burst.everything, cursor))
             size += len(burst.data)
             if size >= WRITE_BYTES:
                 break
@@ -113,9 +117,12 @@ class Channel:
             position = item.seq if isinstance(item, SessionChange) else self.scope.position(item)
             if position is not None and position > after:
                 kept.append((position, item))
-                frames.append(self.format.encode(item, position))
-        items = tuple(item for _, item in kept)
-        return Burst(kept[0][0], kept[-1][0], b"".join(frames), items, any(map(self.format.notable, items)))
+                if self.format.admits(item):
+                    frames.append(self.format.encode(item, position))
+        everything = tuple(item for _, item in kept)
+        items = tuple(filter(self.format.admits, everything))
+        notable = any(map(self.format.notable, items))
+        return Burst(kept[0][0], kept[-1][0], b"".join(frames), items, notable, everything)
 
     def joined(self, bursts: Sequence[Burst]) -> Burst:
         """Several bursts as one. Readers that are equally far share it: it is made once for all of them."""
@@ -127,6 +134,7 @@ class Channel:
                 b"".join([burst.data for burst in bursts]),
                 tuple(item for burst in bursts for item in burst.items),
                 any(burst.notable for burst in bursts),
+                tuple(item for burst in bursts for item in burst.everything),
             )
         return self._joined
 
@@ -437,5 +445,5 @@ class Follower:
 
 
 def _weight(burst: Burst) -> int:
-    bodies = sum(len(item.body) for item in burst.items if isinstance(item, Event))
-    return len(burst.data) + bodies + 500 * len(burst.items)
+    bodies = sum(len(item.body) for item in burst.everything if isinstance(item, Event))
+    return len(burst.data) + bodies + 500 * len(burst.everything)

@@ -114,24 +114,25 @@ class Asking:
         self._waiting: dict[str, str] = {}
         self._cancelling: set[asyncio.Task[None]] = set()
 
-    async def ask(self, wanted: AskQuestion, call: Call) -> Question:
+    async def ask(self, services: Services, wanted: AskQuestion, call: Call) -> Question:
         """Ask it; a request that is sent again finds its question. Raises BadInput, Overloaded or LogUnavailable."""
         values = {name: getattr(wanted, name) for name in wanted.__struct_fields__ if name != "wait_seconds"}
         ask = Ask(**values | {"source": "mcp"})
         check_ask(ask)
-        question = await self._stored(ask, call, call.attempt)
+        question = await self._stored(services, ask, call, call.attempt)
         if call.attempt is not None and (not question.is_open or question.text != ask.text):
             # The same number for another request: the client counts anew in an old session.
-            question = await self._stored(ask, call, None)
+            question = await self._stored(services, ask, call, None)
         if call.attempt is not None:
             self._waiting[call.attempt] = question.id
         return question
 
-    async def _stored(self, ask: Ask, call: Call, attempt: str | None) -> Question:
+    @staticmethod
+    async def _stored(services: Services, ask: Ask, call: Call, attempt: str | None) -> Question:
         event = asked_event(ask, attempt)
         call.correlate(event)
-        await self._services.append("questions", [event])
-        return await self._services.desk.get(event.question_id or "")
+        await services.append("questions", [event])
+        return await services.desk.get(event.question_id or "")
 
     async def wait(self, question: Question, seconds: float, call: Call, report: Report) -> tuple[Question, Any]:
         """The question once it is over, or as it is after `seconds`; and its answer. Progress is reported meanwhile.

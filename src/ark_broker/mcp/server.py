@@ -19,8 +19,9 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from ark_broker import __version__
+from ark_broker.access.grants import ANYBODY, Permission
 from ark_broker.api.errors import message_of, status_of
-from ark_broker.api.services import Services
+from ark_broker.api.services import GRANT, Services
 from ark_broker.log.questions import list_questions
 from ark_broker.log.read import SessionFilter
 from ark_broker.mcp import looking
@@ -34,7 +35,7 @@ from ark_broker.mcp.asking import (
     question_id_of,
 )
 from ark_broker.mcp.excerpt import as_text, labelled
-from ark_broker.model.errors import NotFound
+from ark_broker.model.errors import Forbidden, NotFound
 from ark_broker.sessions.questions import Question, question_json
 
 _log = structlog.get_logger(__name__)
@@ -65,7 +66,12 @@ class _Tool:
     description: str
     takes: type[msgspec.Struct]
     run: Callable[[Any, Context], Awaitable[types.CallToolResult | dict[str, Any]]]
-    reads_only: bool
+    needs: Permission
+
+    @property
+    def reads_only(self) -> bool:
+        """True where calling it changes nothing."""
+        return self.needs == "read"
 
     def listed(self, name: str) -> types.Tool:
         """As `tools/list` shows it."""
@@ -143,19 +149,26 @@ class McpServer:
                 "get_answer with it.",
                 AskQuestion,
                 self._ask,
-                reads_only=False,
+                needs="ingest",
             ),
             "get_answer": _Tool(
                 "Wait for an answer",
                 "The answer to a question that was asked before, or its state if there is none after waitSeconds.",
                 GetAnswer,
                 self._get_answer,
-                reads_only=True,
+                needs="read",
             ),
         }
         for name, (title, description, takes, look) in looks.items():
-            tools[name] = _Tool(title, description, takes, self._looker(look), reads_only=True)
+            tools[name] = _Tool(title, description, takes, self._looker(look), needs="read")
         return tools
+
+    def _seen_by(self, context: Context, permission: Permission | None = None) -> Services:
+        """The services as whoever calls may use them. Raises Forbidden."""
+        grant = ANYBODY if context.request is None else context.request.scope.get(GRANT, ANYBODY)
+        if permission is not None and not grant.may(permission):
+            raise Forbidden(f"{grant.name!r} has not the permission `{permission}`")
+        return self._services.seen_by(grant)
 
     # -- tools
 
@@ -177,13 +190,14 @@ class McpServer:
         except msgspec.ValidationError as error:
             return _refused(str(error)[:500])
         try:
+            self._seen_by(context, tool.needs)
             return await tool.run(arguments, context)
         except Exception as error:  # noqa: BLE001 - told and logged, as the routes do
             return _refused(_told(error))
 
     async def _ask(self, wanted: AskQuestion, context: Context) -> types.CallToolResult | dict[str, Any]:
         call = _call_of(context)
-        question = await self._asking.ask(wanted, call)
+        question = await self._asking.ask(self._seen_by(context), wanted, call)
         # A secret answer is handed to whoever waits: it cannot be asked for again.
         if _takes_tasks(context) and not wanted.secret:
             return {"resultType": "task", **_task(question)}
@@ -198,7 +212,7 @@ class McpServer:
         return _answered(question, answer)
 
     async def _get_answer(self, wanted: GetAnswer, context: Context) -> types.CallToolResult:
-        question = await self._services.desk.get(question_id_of(wanted.question))
+        question = await self._seen_by(context).desk.get(question_id_of(wanted.question))
         # Whoever gives up waiting here did not ask, or asked in a call that is over: the question stays.
         call = Call({}, {}, context.request_id)
         question, answer = await self._asking.wait(question, wanted.wait_seconds, call, context.session.report_progress)
@@ -207,17 +221,20 @@ class McpServer:
     def _looker(
         self, look: Callable[[Services, Any], Awaitable[object]]
     ) -> Callable[[Any, Context], Awaitable[types.CallToolResult]]:
-        async def run(wanted: Any, _: Context) -> types.CallToolResult:
-            document = await asyncio.to_thread(labelled, await look(self._services, wanted))
+        async def run(wanted: Any, context: Context) -> types.CallToolResult:
+            document = await asyncio.to_thread(labelled, await look(self._seen_by(context), wanted))
             return types.CallToolResult(content=[_text(as_text(document))], structured_content=document)
 
         return run
 
     # -- resources
 
-    async def _list_resources(self, _: Context, __: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
-        rows, _next = await self._services.reader.session_list(SessionFilter(), None, _LISTED)
-        async with self._services.reader.snapshot() as connection:
+    async def _list_resources(
+        self, context: Context, _: types.PaginatedRequestParams | None
+    ) -> types.ListResourcesResult:
+        reader = self._seen_by(context, "read").reader
+        rows, _next = await reader.session_list(SessionFilter(), None, _LISTED)
+        async with reader.snapshot() as connection:
             waiting = await list_questions(
                 connection, state="open", session_id=None, query=None, before=None, limit=_LISTED
             )
@@ -245,39 +262,42 @@ class McpServer:
             ]
         )
 
-    async def _read_resource(self, _: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+    async def _read_resource(
+        self, context: Context, params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
         uri = str(params.uri)
         with _as_errors():
-            document = await self._resource(uri)
+            document = await self._resource(self._seen_by(context, "read"), uri)
         text = orjson.dumps(await asyncio.to_thread(labelled, document)).decode()
         return types.ReadResourceResult(contents=[types.TextResourceContents(uri=uri, mime_type=_JSON, text=text)])
 
-    async def _resource(self, uri: str) -> object:
+    @staticmethod
+    async def _resource(services: Services, uri: str) -> object:
         if uri.startswith(_SESSIONS):
-            return await looking.get_session(self._services, looking.GetSession(_from_uri(uri, _SESSIONS)))
+            return await looking.get_session(services, looking.GetSession(_from_uri(uri, _SESSIONS)))
         if uri.startswith(_QUESTIONS):
-            return question_json(await self._services.desk.get(_from_uri(uri, _QUESTIONS)))
+            return question_json(await services.desk.get(_from_uri(uri, _QUESTIONS)))
         raise NotFound(f"no resource {uri[:200]!r}")
 
     # -- questions as tasks
 
-    async def _get_task(self, _: Context, params: TaskParams) -> dict[str, Any]:
-        return _task(await self._task_question(params))
+    async def _get_task(self, context: Context, params: TaskParams) -> dict[str, Any]:
+        return _task(await self._task_question(context, params))
 
-    async def _update_task(self, _: Context, params: TaskParams) -> dict[str, Any]:
+    async def _update_task(self, context: Context, params: TaskParams) -> dict[str, Any]:
         # We ask nothing of the client while its task runs: what it sends answers nothing.
-        await self._task_question(params)
+        await self._task_question(context, params)
         return {}
 
-    async def _cancel_task(self, _: Context, params: TaskParams) -> dict[str, Any]:
-        question = await self._task_question(params)
+    async def _cancel_task(self, context: Context, params: TaskParams) -> dict[str, Any]:
+        question = await self._task_question(context, params)
         if question.is_open:
             await self._asking.call_off(question.id, "the task was cancelled")
         return {}
 
-    async def _task_question(self, params: TaskParams) -> Question:
+    async def _task_question(self, context: Context, params: TaskParams) -> Question:
         with _as_errors():
-            question = await self._services.desk.get(params.task_id)
+            question = await self._seen_by(context, "ingest").desk.get(params.task_id)
         if question.source != "mcp":
             raise MCPError(code=types.INVALID_PARAMS, message=f"no task {params.task_id[:100]!r}")
         return question

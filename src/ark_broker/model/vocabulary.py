@@ -84,11 +84,14 @@ EVENTS_DELETED: Final = "events.deleted"
 LOG_PURGED: Final = "log.purged"
 
 #: Reports that something is no more: no part of any view.
+#: Somebody with a token removed something, corrected something, or gave access: who, and by which request.
+AUDIT: Final = "audit.request"
+
 TOMBSTONES: Final = frozenset(
     {SESSION_DELETED, SESSION_MOVED, QUERY_DELETED, MESSAGES_DELETED, EVENTS_DELETED, LOG_PURGED}
 )
 #: Types the broker writes itself; a producer's event may not use them.
-RESERVED: Final = TOMBSTONES | {LINK_CREATED, LINK_DELETED}
+RESERVED: Final = TOMBSTONES | {LINK_CREATED, LINK_DELETED, AUDIT}
 
 #: Rules of correlation by which a session is named, rather than found (`Event.correlated_by`).
 EXPLICIT: Final = "explicit"

@@ -44,6 +44,12 @@ class Desk:
         #: Those who wait here for a secret answer, which is handed over and not stored.
         self._secret: dict[str, set[asyncio.Future[Any]]] = {}
 
+    def reading(self, reader: Reader) -> Desk:
+        """The same desk, for somebody who sees what `reader` sees."""
+        desk = Desk(self._writer, reader, self._tail)
+        desk._secret = self._secret
+        return desk
+
     async def get(self, question_id: str) -> Question:
         """The question. Raises NotFound."""
         async with self._reader.snapshot() as connection:
@@ -114,6 +120,7 @@ class Desk:
 
     async def cancel(self, question_id: str, reason: str | None) -> Question:
         """Call it off. Raises NotFound, QuestionOver."""
+        await self.get(question_id)
         return await self._end(question_id, QUESTION_CANCELED, {"reason": reason}, None)
 
     async def look_after_deadlines(self) -> int:

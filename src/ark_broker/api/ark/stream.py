@@ -19,7 +19,7 @@ from ark_broker.api.ark import chunks, lists, parameters
 from ark_broker.api.ark.purge import purge
 from ark_broker.api.errors import error_response, request_id_of, respond_to
 from ark_broker.api.paths import checked_name, json_response, path_name
-from ark_broker.api.services import Deps, Services, services_of
+from ark_broker.api.services import Deps, Services, services_for
 from ark_broker.api.sse import DONE, KEEP_ALIVE, LiveStream, frame
 from ark_broker.log.scope import Scope as LogScope
 from ark_broker.log.tail import Burst, Format, Item
@@ -41,7 +41,7 @@ class StreamEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            response = await self._respond(request, services_of(scope["app"].state))
+            response = await self._respond(request, services_for(scope))
         except Exception as error:  # noqa: BLE001 - answered in the house's shape
             response = respond_to(request, error)
         await response(scope, receive, send)

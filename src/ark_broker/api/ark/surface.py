@@ -51,8 +51,10 @@ _METHODS: Final = "GET,HEAD,PUT,PATCH,POST,DELETE"
 class ArkSurface:
     """Sits before the routes; lets requests to `/v1` pass as they are, but that any origin may send OTLP."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, origins: frozenset[str] | None = None) -> None:
+        """`origins` are those whose pages may read; None for any."""
         self._app = app
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,11 +81,21 @@ class ArkSurface:
         scope["ark_broker.ark"] = is_ark
         is_preflight = is_ark or "access-control-request-method" in Headers(scope=scope)
         if scope["method"] == "OPTIONS" and is_preflight:
-            await _preflight(scope)(scope, receive, send)
+            await _preflight(scope, self._allowed(scope))(scope, receive, send)
         elif scope["method"] == "HEAD" and is_ark:
-            await _head(self._app, scope, receive, _speaking(send, is_ark=True))
+            await _head(self._app, scope, receive, _speaking(send, self._allowed(scope), is_ark=True))
         else:
-            await self._app(scope, receive, _speaking(send, is_ark=is_ark))
+            await self._app(scope, receive, _speaking(send, self._allowed(scope), is_ark=is_ark))
+
+    def _allowed(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        """Headers that let a page of the request's origin read the answer."""
+        if self._origins is None:
+            return [_ANY_ORIGIN]
+        origin = Headers(scope=scope).get("origin")
+        allowed = [(b"vary", b"Origin")]
+        if origin is not None and origin in self._origins:
+            allowed.append((b"access-control-allow-origin", origin.encode("latin-1")))
+        return allowed
 
 
 def _shape(segments: Sequence[str], shapes: Sequence[tuple[str | None, ...]]) -> tuple[str | None, ...] | None:
@@ -96,20 +108,22 @@ def _shape(segments: Sequence[str], shapes: Sequence[tuple[str | None, ...]]) ->
     return None
 
 
-def _preflight(scope: Scope) -> Response:
+def _preflight(scope: Scope, allowed: list[tuple[bytes, bytes]]) -> Response:
     wanted = Headers(scope=scope).get("access-control-request-headers")
     headers = {
-        "Access-Control-Allow-Origin": "*",
         "Access-Control-Allow-Methods": _METHODS,
         "Vary": "Access-Control-Request-Headers",
         "Content-Length": "0",
     }
+    origin = dict(allowed).get(b"access-control-allow-origin")
+    if origin is not None:
+        headers["Access-Control-Allow-Origin"] = origin.decode("latin-1")
     if wanted is not None and wanted.isprintable() and len(wanted) <= 1_000:
         headers["Access-Control-Allow-Headers"] = wanted
     return Response(status_code=204, headers=headers)
 
 
-_ORIGIN: Final = (b"access-control-allow-origin", b"*")
+_ANY_ORIGIN: Final = (b"access-control-allow-origin", b"*")
 #: Media types as Ark's broker spells them.
 _SPELLED: Final = {
     b"application/json": b"application/json; charset=utf-8",
@@ -117,10 +131,10 @@ _SPELLED: Final = {
 }
 
 
-def _speaking(send: Send, *, is_ark: bool) -> Send:
+def _speaking(send: Send, allowed: list[tuple[bytes, bytes]], *, is_ark: bool) -> Send:
     async def speak(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = [*message.get("headers", ()), _ORIGIN]
+            headers = [*message.get("headers", ()), *allowed]
             if is_ark:
                 headers = [
                     (name, _SPELLED.get(value, value)) if name == b"content-type" else (name, value)

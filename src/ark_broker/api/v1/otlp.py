@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ark_broker.api.errors import message_of, retry_headers, status_of
-from ark_broker.api.services import Services, services_of
+from ark_broker.api.services import Services, services_for
 from ark_broker.model.errors import UnsupportedMedia
 from ark_broker.receive.inflate import ENCODINGS
 from ark_broker.receive.otlp import (
@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 _CONTENT_TYPES: Final[dict[Encoding, str]] = {"protobuf": "application/x-protobuf", "json": "application/json"}
 #: google.rpc.Code by HTTP status.
-_RPC_CODES: Final = {400: 3, 405: 12, 413: 3, 415: 3, 429: 8, 500: 13, 503: 14}
+_RPC_CODES: Final = {400: 3, 401: 16, 403: 7, 405: 12, 413: 3, 415: 3, 429: 8, 500: 13, 503: 14}
 #: Bodies above this are decoded in a thread, so that other requests are served meanwhile.
 _INLINE_BYTES: Final = 512 * 1024
 
@@ -76,7 +76,7 @@ class OtlpEndpoint:
         self._signal: Final[Signal] = signal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        services = services_of(scope["app"].state)
+        services = services_for(scope)
         headers = Headers(scope=scope)
         encoding: Encoding = "json"
         try:
@@ -118,6 +118,23 @@ class OtlpEndpoint:
     def _status(status: int, message: str, encoding: Encoding, headers: dict[str, str]) -> Response:
         body = encode_status(encoding, _RPC_CODES.get(status, 2), message)
         return Response(body, status_code=status, media_type=_CONTENT_TYPES[encoding], headers=headers)
+
+
+def signal_of(path: str) -> Signal | None:
+    """The signal whose route it is; None for another route."""
+    signals: dict[str, Signal] = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
+    return signals.get(path)
+
+
+def refusal(headers: Headers, error: Exception) -> Response:
+    """The answer to a request that did not get as far as its endpoint."""
+    try:
+        encoding = encoding_of(headers.get("content-type"))
+    except UnsupportedMedia:
+        encoding = "json"
+    status = status_of(error)
+    body = encode_status(encoding, _RPC_CODES.get(status, 2), message_of(error))
+    return Response(body, status_code=status, media_type=_CONTENT_TYPES[encoding], headers=retry_headers(error))
 
 
 def endpoints() -> dict[str, ASGIApp]:

@@ -1,0 +1,116 @@
+"""The middleware that asks, before any route runs, who it is and whether they may; and notes what they changed."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+import orjson
+import structlog
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ark_broker.access.grants import Grant
+from ark_broker.api.errors import request_id_of, respond_to
+from ark_broker.api.gate import Gate
+from ark_broker.api.permissions import Need, need_of, permission_for
+from ark_broker.api.services import GRANT, services_of
+from ark_broker.api.v1 import otlp
+from ark_broker.model import Event
+from ark_broker.model.errors import ArkBrokerError, Forbidden
+from ark_broker.model.vocabulary import AUDIT
+
+_log = structlog.get_logger(__name__)
+
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+
+
+class Guarded:
+    """Stands before the routes. Without authentication every request passes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gate = scope["app"].state.gate if scope["type"] == "http" else None
+        if not isinstance(gate, Gate) or not gate.enabled:
+            await self._app(scope, receive, send)
+            return
+        method, path = scope["method"], scope["path"]
+        need = need_of(method, path)
+        if need == "open":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            parameters = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+            grant, by_cookie = await gate.identify(headers, parameters)
+            _check(grant, need, method)
+            if by_cookie and method not in _SAFE:
+                _check_origin(headers)
+        except ArkBrokerError as error:
+            await _refusal(scope, error)(scope, receive, send)
+            return
+        scope[GRANT] = grant
+        if need in ("admin", "operator") and method not in _SAFE:
+            send = _audited(scope, send, grant)
+        await self._app(scope, receive, send)
+
+
+def _check(grant: Grant, need: Need, method: str) -> None:
+    permission = permission_for(need, method)
+    if permission is not None and not grant.may(permission):
+        raise Forbidden(f"{grant.name!r} has not the permission `{permission}`")
+    if need == "operator" and grant.is_limited:
+        raise Forbidden(f"{grant.name!r} is limited to namespaces, and this is about all of them")
+
+
+def _check_origin(headers: Headers) -> None:
+    """A cookie is sent by whatever page makes the browser send it: only our own page may change anything.
+
+    Raises Forbidden.
+    """
+    if headers.get("sec-fetch-site") == "same-origin":
+        return
+    origin = headers.get("origin")
+    if origin is None or urlsplit(origin).netloc != headers.get("host"):
+        raise Forbidden("a request with a cookie has to come from the broker's own page")
+
+
+def _refusal(scope: Scope, error: ArkBrokerError) -> Response:
+    if otlp.signal_of(scope["path"]) is not None and scope["method"] == "POST":
+        return otlp.refusal(Headers(scope=scope), error)
+    return respond_to(Request(scope), error)
+
+
+def _audited(scope: Scope, send: Send, grant: Grant) -> Send:
+    """Notes the request in the log before its answer goes out, where it was carried out."""
+
+    async def audited(message: Message) -> None:
+        if message["type"] == "http.response.start" and 200 <= message["status"] < 300:
+            try:
+                await services_of(scope["app"].state).append("audit", [_event(scope, grant, message["status"])])
+            except ArkBrokerError as error:
+                # It was done: to say that it failed would be a lie, and to say nothing would be another.
+                _log.error("an audit event was not stored", by=grant.name, path=scope["path"], reason=str(error))
+        await send(message)
+
+    return audited
+
+
+def _event(scope: Scope, grant: Grant, status: int) -> Event:
+    content = {
+        "by": grant.name,
+        "tokenId": grant.token_id,
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "requestId": request_id_of(Request(scope)),
+        "client": None if scope.get("client") is None else scope["client"][0],
+    }
+    body = orjson.dumps({key: value for key, value in content.items() if value is not None})
+    return Event(id=uuid.uuid4().bytes, kind="event", type=AUDIT, time=time.time_ns(), body=body)

@@ -1,0 +1,25 @@
+"""What whoever is limited to namespaces sends belongs to them, whatever it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ark_broker.model import Event
+from ark_broker.model.errors import Forbidden
+
+
+def confine(events: Sequence[Event], namespaces: frozenset[str]) -> None:
+    """Give each event its namespace, and mark it as confined to it.
+
+    Who has one namespace need not name it, and is not asked: `k8s.namespace.name` of a span says where its program
+    runs, which may be elsewhere. Who has several has to say which. Raises Forbidden.
+    """
+    only = next(iter(namespaces)) if len(namespaces) == 1 else None
+    for event in events:
+        if only is not None:
+            event.namespace = only
+        elif event.namespace is None:
+            raise Forbidden("the token is for several namespaces: each event has to name one of them")
+        elif event.namespace not in namespaces:
+            raise Forbidden(f"the token is not for the namespace {event.namespace[:100]!r}")
+        event.confined = True
