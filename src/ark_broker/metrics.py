@@ -32,8 +32,11 @@ class Metrics:
         self.duplicates = Counter(
             "ark_broker_duplicate_events", "Events that were in the log already.", registry=registry
         )
-        self.redacted = Counter(
-            "ark_broker_redacted_values", "Values that were redacted before they were stored.", registry=registry
+        self.redacted = Gauge(
+            "ark_broker_redacted_values",
+            "Values that were redacted before they were stored, since the start.",
+            ["rule"],
+            registry=registry,
         )
         self.commit_seconds = Histogram(
             "ark_broker_commit_seconds",

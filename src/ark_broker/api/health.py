@@ -57,4 +57,7 @@ async def metrics(services: Deps) -> Response:
     found.waiting.set(links.waiting)
     found.forgotten_links.set(links.forgotten_links)
     found.forgotten_waiting.set(links.forgotten_waiting)
+    if services.redactor is not None:
+        for rule, count in services.redactor.counts.items():
+            found.redacted.labels(rule).set(count)
     return Response(found.render(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

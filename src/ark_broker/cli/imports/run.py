@@ -39,6 +39,7 @@ def log_of(services: Services) -> Sink:
     """The sink that stores. It waits while the log has no room, or the database is away for a moment."""
 
     async def append(events: Sequence[Event], are_priced: bool) -> Appended:
+        services.redact(events)
         if are_priced:
             services.prices.price([event for event in events if needs_price(event)])
         deadline = time.monotonic() + _PATIENCE_SECONDS
