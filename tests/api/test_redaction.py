@@ -32,7 +32,7 @@ MESSAGE = {"conversation_id": "c1", "query_id": "q1", "messages": [{"role": "use
 OPERATION = {
     "timestamp": "2024-01-15T10:30:00Z",
     "eventType": "ToolCallStart",
-    "data": {"sessionId": "s1", "note": KEY},
+    "data": {"queryId": "u1", "queryName": "q1", "sessionId": "s1", "note": KEY},
 }
 
 
