@@ -50,6 +50,10 @@ format: dev ## Format the code and mend what the linter can mend
 conformance: dev ## Run the real instrumentation libraries against a broker; needs the network, and node
 	$(BIN)/python -m tests.conformance.families $(CONFORMANCE)
 
+.PHONY: receivers
+receivers: dev ## Deliver to a real Jaeger and a real Phoenix; needs the network, and Go
+	$(BIN)/python -m tests.conformance.receivers $(TEST)
+
 bench: dev ## Measure, and print ratios
 	$(BIN)/python -m bench $(BENCH)
 

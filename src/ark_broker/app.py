@@ -38,6 +38,7 @@ from ark_broker.api.services import Readiness, Services
 from ark_broker.api.v1 import (
     a2a,
     access,
+    deliveries,
     events,
     export,
     links,
@@ -50,7 +51,7 @@ from ark_broker.api.v1 import (
     traces,
 )
 from ark_broker.doors import check as check_doors
-from ark_broker.doors import gate_from, redactor_from
+from ark_broker.doors import deliveries_from, gate_from, redactor_from
 from ark_broker.log import schema
 from ark_broker.log.database import Database, is_unavailable, open_database
 from ark_broker.log.listen import Listener
@@ -182,6 +183,9 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.services, app.state.grpc = services, None
             app.state.gate = await gate_from(settings, services.database, resources)
             app.state.mcp = McpEndpoint(services)
+            app.state.deliveries = deliveries_from(settings, services)
+            await app.state.deliveries.start()
+            resources.push_async_callback(app.state.deliveries.close)
             app.state.grpc = receiver = await _start_grpc(services, app.state.gate)
             try:
                 yield
@@ -215,6 +219,7 @@ def create_app(settings: Settings) -> FastAPI:
         resume,
         export,
         access,
+        deliveries,
     ):
         app.include_router(resource.router)
     for resource in (ark_messages, ark_events, ark_sessions, ark_traces, ark_stream):

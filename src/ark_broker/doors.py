@@ -1,10 +1,12 @@
-"""The gate as the settings describe it: whose tokens are taken, and what is redacted."""
+"""The ways in and out as the settings describe them: whose tokens are taken, what is redacted, who gets what."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,11 @@ from ark_broker.access.kubernetes import (
 )
 from ark_broker.access.oidc import OidcVerifier
 from ark_broker.api.gate import Gate, Verifier
+from ark_broker.api.services import Services
+from ark_broker.deliver.deliveries import Deliveries
+from ark_broker.deliver.guard import Policy
+from ark_broker.deliver.rules import Rule, RulesInvalid, parse_rules, policy_of
+from ark_broker.deliver.upstreams import Upstream, UpstreamsInvalid, parse_upstreams
 from ark_broker.log.database import Database
 from ark_broker.log.tokens import TokenStore
 from ark_broker.receive.redaction import RedactionInvalid, RedactionRules, Redactor, compile_rules, read_rules
@@ -60,9 +67,48 @@ def redactor_from(settings: Settings) -> Redactor | None:
         raise SettingsError(f"{variable('redact')}: cannot read {settings.redact}: {error.strerror}") from None
 
 
+@dataclass(frozen=True)
+class Outlets:
+    """Whom the settings have things handed on to."""
+
+    upstreams: tuple[Upstream, ...]
+    rules: Sequence[Rule]
+    policy: Policy
+
+
+def outlets_from(settings: Settings) -> Outlets:
+    """Upstreams, webhooks, and where those may lead. Raises SettingsError."""
+    field = "upstreams"
+    try:
+        upstreams = parse_upstreams(settings.upstreams or "")
+        field = "deliver_to"
+        policy = policy_of(settings.deliver_to, private=settings.deliver_to_private)
+        field = "webhooks"
+        rules = parse_rules(settings.webhooks or "", policy)
+    except (UpstreamsInvalid, RulesInvalid) as error:
+        raise SettingsError(f"{variable(field)}: {error}") from None
+    return Outlets(upstreams, rules, policy)
+
+
+def deliveries_from(settings: Settings, services: Services) -> Deliveries:
+    """What hands on, not started. Raises SettingsError."""
+    outlets = outlets_from(settings)
+    return Deliveries(
+        services.database,
+        services.reader,
+        services.tail,
+        upstreams=outlets.upstreams,
+        rules=outlets.rules,
+        policy=outlets.policy,
+        public_url=settings.public_url,
+        registry=services.metrics.registry,
+    )
+
+
 def check(settings: Settings) -> None:
-    """Find out before anything is open that the settings for access and redaction can be used. Raises SettingsError."""
+    """Find out before anything is open that all of these settings can be used. Raises SettingsError."""
     redactor_from(settings)
+    outlets_from(settings)
     if settings.oidc_claims is not None:
         _claims(settings)
     if settings.kubernetes_tokens is not None:

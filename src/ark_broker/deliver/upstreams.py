@@ -10,7 +10,8 @@ URLs with commas or white space between them:
     jaeger://host, tempo://host, collector://host        http, port 4318
 
 Parameters of a URL: `name`, `namespace`, `agent` and `type` (each may come several times), `session`, `mark`, `gzip`,
-`redact=a,b`; with a preset also `tls`, and `project` where it has projects. The ports above are those without TLS.
+`redact=a,b`, `from=start`; with a preset also `tls`, and `project` where it has projects. The ports above are those
+without TLS.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import httpx
@@ -70,6 +71,8 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid
     #: For one request, from its first byte to the last of the answer.
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=600)] = 30.0
     gzip: bool = True
+    #: Where a new upstream begins: with the oldest span of the log, or with what comes.
+    from_: Literal["now", "start"] = msgspec.field(default="now", name="from")
 
     @property
     def label(self) -> str:
@@ -220,6 +223,9 @@ def _from_url(text: str, *, keep_query: bool = False) -> Upstream:
     fields: dict[str, Any] = {field: given.all(key) for key, field in _SETS.items()}
     fields |= {field: given.flag(key, default=key == "gzip") for key, field in _FLAGS.items()}
     fields["redact"] = [name.strip() for text in given.all("redact") for name in text.split(",") if name.strip()]
+    fields["from"] = given.one("from") or "now"
+    if fields["from"] not in ("now", "start"):
+        raise UpstreamsInvalid("the parameter from must be now or start")
     name = given.one("name") or f"{parts.scheme if preset else 'otlp'}-{parts.hostname}"
     given.check_all_known()
     return msgspec.convert({"name": name, "url": address, "headers": headers, **fields}, Upstream)
