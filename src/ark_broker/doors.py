@@ -48,6 +48,7 @@ async def gate_from(settings: Settings, database: Database, resources: AsyncExit
         enabled=settings.auth,
         admin_token=settings.admin_token,
         verifiers=tuple(verifiers),
+        most_open=settings.token_max_open,
     )
     resources.push_async_callback(gate.close)
     return gate

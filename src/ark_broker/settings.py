@@ -230,6 +230,9 @@ class Settings(BaseSettings):
         max_length=1024,
         description="A token of your own making that may do everything, to make the first others with.",
     )
+    token_max_open: int = Field(
+        1_000, ge=1, le=1_000_000, description="Requests and live streams that one token may have open at once."
+    )
     oidc_issuer: str | None = Field(
         None, description="URL of an OpenID Connect issuer whose tokens are taken; `oidc_audience` goes with it."
     )

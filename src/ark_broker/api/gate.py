@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -36,6 +37,8 @@ _MOST_BELIEVED: Final = 10_000
 _USE_NOTED: Final = 60_000_000_000
 _SECOND: Final = 1_000_000_000
 _LONGEST: Final = 16 * 1024
+#: Seconds that a body is held up before it is looked at again.
+_LONGEST_PAUSE: Final = 1.0
 _WHO: Final = "send `Authorization: Bearer <token>`; `ark-broker token create` makes one"
 
 
@@ -61,6 +64,7 @@ class Gate:
         enabled: bool,
         admin_token: str | None = None,
         verifiers: tuple[Verifier, ...] = (),
+        most_open: int = 1_000,
         clock: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -72,6 +76,9 @@ class Gate:
         self._monotonic = monotonic
         self._limits = RateLimit(monotonic)
         self._known: OrderedDict[str, _Believed] = OrderedDict()
+        self._most_open = most_open
+        #: Requests that are open, by who sent them.
+        self._open: Counter[str] = Counter()
         self._noting: set[asyncio.Task[None]] = set()
         self._noted: dict[str, int] = {}
 
@@ -101,6 +108,27 @@ class Gate:
         wait = self._limits.take(grant, 1, size)
         if wait > 0:
             raise RateLimited(f"the limit of {grant.name!r} for this minute is used up", max(1, round(wait + 0.5)))
+
+    async def pace(self, grant: Grant, size: int) -> None:
+        """Count bytes of a body whose length nobody said, and hold its sender up where they are too many."""
+        wait = self._limits.take(grant, 0, size)
+        while wait > 0:
+            await asyncio.sleep(min(wait, _LONGEST_PAUSE))
+            wait = self._limits.take(grant, 0, size)
+
+    @contextmanager
+    def inside(self, grant: Grant) -> Iterator[None]:
+        """While one of its requests is open. Raises RateLimited where there are too many at once."""
+        key = grant.token_id or grant.name
+        if self._open[key] >= self._most_open:
+            raise RateLimited(f"{grant.name!r} has {self._most_open} requests open already", 1)
+        self._open[key] += 1
+        try:
+            yield
+        finally:
+            self._open[key] -= 1
+            if not self._open[key]:
+                del self._open[key]
 
     async def grant_of(self, token: str) -> Grant:
         """What the token allows. Raises Unauthorized, VerifierUnavailable."""

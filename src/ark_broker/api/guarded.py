@@ -21,7 +21,7 @@ from ark_broker.api.permissions import Need, need_of, permission_for
 from ark_broker.api.services import GRANT, services_of
 from ark_broker.api.v1 import otlp
 from ark_broker.model import Event
-from ark_broker.model.errors import ArkBrokerError, Forbidden
+from ark_broker.model.errors import ArkBrokerError, Forbidden, RateLimited
 from ark_broker.model.vocabulary import AUDIT
 
 _log = structlog.get_logger(__name__)
@@ -58,7 +58,25 @@ class Guarded:
         scope[GRANT] = grant
         if need in ("admin", "operator") and method not in _SAFE:
             send = _audited(scope, send, grant)
-        await self._app(scope, receive, send)
+        if grant.bytes_per_minute is not None and "content-length" not in headers:
+            receive = _paced(gate, grant, receive)
+        try:
+            with gate.inside(grant):
+                await self._app(scope, receive, send)
+        except RateLimited as error:
+            await _refusal(scope, error)(scope, receive, send)
+
+
+def _paced(gate: Gate, grant: Grant, receive: Receive) -> Receive:
+    """A body that may go on for hours is not refused in the middle: its sender has to wait."""
+
+    async def paced() -> Message:
+        message = await receive()
+        if size := len(message.get("body", b"")):
+            await gate.pace(grant, size)
+        return message
+
+    return paced
 
 
 def _check(grant: Grant, need: Need, method: str) -> None:

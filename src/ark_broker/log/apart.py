@@ -6,9 +6,11 @@ by chance or on purpose: then the second one's session is its own, `<id>@<namesp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ark_broker.log.questions import load_questions
+from ark_broker.model import Event
 from ark_broker.model.vocabulary import is_provisional
 from ark_broker.sessions.keys import Group
 
@@ -16,13 +18,14 @@ if TYPE_CHECKING:
     from ark_broker.log.transaction import Transaction
 
 
-def qualified(session_id: str, namespace: str) -> str:
-    """What a namespace's session is called where another namespace has one of that id."""
-    return f"{session_id}@{namespace}"
+def qualified(name: str, namespace: str) -> str:
+    """What a namespace's session, or question, is called where another namespace has one of that id."""
+    return f"{name}@{namespace}"
 
 
 async def place_apart(transaction: Transaction, groups: Sequence[Group]) -> None:
     """Place the groups, one namespace after the other."""
+    await _keep_questions_apart(transaction, (event for found in groups for event in found.events))
     named = {found.session_id for found in groups}
     linked = {
         link.session_id
@@ -49,6 +52,22 @@ async def place_apart(transaction: Transaction, groups: Sequence[Group]) -> None
             for event in found.events:
                 if event.session_id is not None:
                     claims.setdefault(event.session_id, namespace)
+
+
+async def _keep_questions_apart(transaction: Transaction, events: Iterable[Event]) -> None:
+    """Whoever knows the id of a question of another namespace does not answer, or ask, that one by an event."""
+    about = [event for event in events if event.question_id is not None and event.namespace is not None]
+    missing = {event.question_id or "" for event in about} - transaction.questions.keys()
+    if missing:
+        transaction.questions |= await load_questions(transaction.connection, sorted(missing))
+    owners: dict[str, str | None] = {}
+    for event in about:
+        name = event.question_id or ""
+        known = transaction.questions.get(name)
+        owner = owners.setdefault(name, event.namespace) if known is None else known.namespace
+        # What nobody's question is about is not for the confined.
+        if owner != event.namespace and (owner is not None or event.confined):
+            event.question_id = qualified(name, event.namespace or "")
 
 
 def _keep_out(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ark_broker.model import Event
+from ark_broker.model import Event, event_id
 from ark_broker.model.errors import Forbidden
 
 
 def confine(events: Sequence[Event], namespaces: frozenset[str]) -> None:
-    """Give each event its namespace, and mark it as confined to it.
+    """Give each event its namespace, and mark it as confined to it: its identity, too, is one within the namespace.
+
+    Producers make up ids and idempotency keys, and traces reach over namespaces. What another namespace has sent under
+    the same ids neither makes an event a duplicate, nor tells by that of itself.
 
     Who has one namespace need not name it, and is not asked: `k8s.namespace.name` of a span says where its program
     runs, which may be elsewhere. Who has several has to say which. Raises Forbidden.
@@ -22,4 +25,5 @@ def confine(events: Sequence[Event], namespaces: frozenset[str]) -> None:
             raise Forbidden("the token is for several namespaces: each event has to name one of them")
         elif event.namespace not in namespaces:
             raise Forbidden(f"the token is not for the namespace {event.namespace[:100]!r}")
+        event.id = event_id("namespace", event.namespace, event.id)
         event.confined = True
