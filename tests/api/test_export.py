@@ -228,7 +228,7 @@ async def test_a_wrong_name_or_format_is_refused(api: Api) -> None:
 
 _NAMES = st.one_of(st.none(), st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20))
 _COUNTS = st.one_of(st.none(), st.integers(0, MAX_INT64))
-_OURS = {"seq", "session_seq", "query_seq", "recorded_at", "correlated_by"}
+_OURS = {"seq", "session_seq", "query_seq", "recorded_at", "correlated_by", "confined"}
 _HEX = {"trace_id": 16, "span_id": 8, "parent_span_id": 8}
 _JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.text(st.characters(codec="utf-8"))),

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import delete, update
 
@@ -338,3 +339,23 @@ async def test_a_reader_ends_once_whenever_the_completion_comes(
     assert data.count("[DONE]") == 1
     assert data[-1] == "[DONE]"
     assert [each for each in data if each in (HELLO, WORLD)] == list(chunks)
+
+
+async def test_a_reader_of_a_busy_log_of_which_nothing_is_for_it_hears_that_the_stream_lives(
+    start_api: StartApi,
+) -> None:
+    async with start_api(heartbeat_seconds=0.2) as api:
+        wanted = {"type": "never", "from": "start"}
+        async with api.http.stream("GET", "/v1/events/stream", params=wanted) as response:
+            reading = asyncio.create_task(_first_comment(response))
+            async with asyncio.timeout(20):
+                while not reading.done():
+                    await api.events(named("s1"))
+            assert (await reading).startswith(":")
+
+
+async def _first_comment(response: httpx.Response) -> str:
+    async for line in response.aiter_lines():
+        if line.startswith(":"):
+            return line
+    return ""

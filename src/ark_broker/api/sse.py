@@ -172,7 +172,7 @@ class LiveStream:
 
     async def _bursts(self, follower: Follower) -> AsyncIterator[bytes]:
         clock = asyncio.get_running_loop().time
-        silent_since = spoken_at = clock()
+        silent_since = spoken_at = written_at = clock()
         while not self.services.tail.closing.is_set():
             patience = self._patience()
             burst = await follower.next(max(0.0, spoken_at + patience - clock()))
@@ -185,13 +185,14 @@ class LiveStream:
             else:
                 data, over = (burst.data, False) if self.inspect is None else self.inspect(burst)
                 if burst.items:
-                    silent_since = clock()
-                if data:
-                    # What was left out is not heard by whoever waits for a sign of life.
-                    spoken_at = clock()
+                    silent_since = spoken_at = clock()
+                if not data and self.on_silence is None and clock() - written_at >= self._patience():
+                    # Much happens, and nothing of it is for this reader: it has to hear that the stream lives.
+                    data = KEEP_ALIVE
                 # A reader that does not read is held up at the next line, and holds nothing but what it is to get.
                 del burst
             if data:
+                written_at = clock()
                 yield data
             if over:
                 return
