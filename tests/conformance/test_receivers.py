@@ -140,7 +140,9 @@ def test_what_jaeger_shows_equals_what_was_sent(start_broker: StartBroker, datab
             assert (tags["otel.status_code"], tags["otel.status_description"]) == ("ERROR", "no")
             assert {field["value"] for log in shown["logs"] for field in log["fields"]} == {"token", "hello"}
         else:
-            assert tags.items() >= {"text": "é</script>", "count": 2**53, "ratio": 0.5, "yes": True}.items()
+            assert tags.items() >= {"text": "é</script>", "ratio": 0.5, "yes": True}.items()
+            # Jaeger writes what a browser's numbers cannot hold as text.
+            assert int(tags["count"]) == 2**53
             assert tags["list"] == '["a","b"]'
     assert found == {}
 
