@@ -8,7 +8,7 @@ ARG PYTHON_IMAGE=python:3.11.15-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
-# The image's layers: ROOT changes with the dependencies and the base, APP with the broker (2 MB); DATA is its directory.
+# The image's layers: ROOT changes with the dependencies and the base, APP with the broker (4 MB); DATA is its directory.
 ENV ROOT=/layers/root \
     APP=/layers/app \
     DATA=/layers/data \
@@ -30,12 +30,28 @@ RUN prefix="$(python -c 'import sys; print(sys.base_prefix)')" \
  && cp --archive --parents "$prefix"/bin/python "$prefix"/bin/python3 "$prefix"/bin/python3.?? "$ROOT" \
  && find "$library" -mindepth 1 -maxdepth 1 ! -name site-packages ! -name 'config-*' ! -name __pycache__ ! -name test \
       ! -name distutils ! -name ensurepip ! -name idlelib ! -name lib2to3 ! -name pydoc_data ! -name tkinter \
-      ! -name turtle.py ! -name turtledemo -exec cp --archive --parents --target-directory "$ROOT" {} + \
- && find "$ROOT$library" -depth \( -name __pycache__ -o -name test -o -name tests -o -name '*.[ch]' -o -name '*.pyx' \
-      -o -name '*.px[di]' -o -name '*.pyi' -o -name '_tkinter.*' -o -name '_curses*.so' -o -name 'readline.*.so' \
-      -o -name '_dbm.*' -o -name '_gdbm.*' -o -name 'nis.*.so' -o -name '_test*.so' -o -name '_ctypes_test.*' \
-      -o -name '_xx*.so' -o -name 'xx*.so' \) -exec rm -rf {} + \
+      ! -name turtle.py ! -name turtledemo ! -name unittest ! -name venv ! -name _pydecimal.py ! -name doctest.py \
+      ! -name aifc.py ! -name cgi.py ! -name ftplib.py ! -name imaplib.py ! -name mailbox.py ! -name nntplib.py \
+      ! -name smtpd.py ! -name telnetlib.py ! -name xmlrpc \
+      -exec cp --archive --parents --target-directory "$ROOT" {} + \
+ && find "$ROOT$library" -depth \( -name __pycache__ -o -name test -o -name tests -o -name '*.[ch]' -o -name '*.[ch]pp' \
+      -o -name '*.proto' -o -name '*.pyx' -o -name '*.px[di]' -o -name '*.pyi' -o -name '_tkinter.*' -o -name '_curses*.so' \
+      -o -name 'readline.*.so' -o -name '_dbm.*' -o -name '_gdbm.*' -o -name 'nis.*.so' -o -name '_test*.so' \
+      -o -name '_ctypes_test.*' -o -name '_xx*.so' -o -name 'xx*.so' \) -exec rm -rf {} + \
  && find "$ROOT$prefix/bin" -type f ! -name 'python3.*' -delete
+
+# Parts of the dependencies that nothing here reaches: what tests them, other databases than the broker's, the colours of
+# other languages than Python's, cffi's compiler, gRPC's older interface, what zstandard falls back on. A name that a new
+# version of a dependency does not have any more ends the build. The metadata, which scanners read, stays.
+RUN packages="$ROOT$(python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')" \
+ && env --chdir "$packages" rm -r alembic/testing mako/testing sqlalchemy/testing sqlalchemy/dialects/mssql \
+      sqlalchemy/dialects/mysql sqlalchemy/dialects/oracle cffi pycparser google/api google/cloud google/gapic \
+      google/logging google/longrunning google/type mcp/cli zstandard/backend_cffi.py anyio/pytest_plugin.py \
+      anyio/_backends/_trio.py asyncpg/_testbase pydantic/mypy.py grpc/_cython/_credentials/roots.pem grpc/beta \
+      grpc/framework \
+ && rm "$packages"/zstandard/_cffi.*.so \
+ && find "$packages/pygments/lexers" -name '*.py' ! -name __init__.py ! -name _mapping.py ! -name python.py \
+      ! -name special.py -delete
 
 # The shared libraries that all of it is linked with, and for scanners the names of the packages they come from.
 RUN find "$ROOT" -type f \( -name '*.so*' -o -path '*/bin/python3.*' \) -exec ldd {} + > linked.txt \
@@ -48,7 +64,7 @@ RUN find "$ROOT" -type f \( -name '*.so*' -o -path '*/bin/python3.*' \) -exec ld
  && while read -r package; do dpkg-query --status "$package" > "$ROOT/var/lib/dpkg/status.d/$package"; done < packages.txt
 
 # What a system has beside programs: certificates, how names are looked up, one user, a directory that all may write.
-# Bytecode is made now, since it cannot be written later; not for what a broker has no use for, other databases for one.
+# Bytecode is made now, since it cannot be written later. Of the price list, which is data, it is all that is kept.
 RUN cp --dereference --parents --target-directory "$ROOT" /etc/os-release /etc/nsswitch.conf \
       /etc/ssl/certs/ca-certificates.crt /etc/ld.so.conf /etc/ld.so.conf.d/* \
  && ldconfig -r "$ROOT" \
@@ -56,8 +72,10 @@ RUN cp --dereference --parents --target-directory "$ROOT" /etc/os-release /etc/n
  && echo 'ark-broker:x:10001:' > "$ROOT/etc/group" \
  && chmod -R u+w,a+rX "$ROOT" \
  && install --directory --mode 1777 "$ROOT/tmp" \
- && python -m compileall -q -j 0 --invalidation-mode unchecked-hash -s "$ROOT" -p / \
-      -x '/(pygments/(lexers|styles)/[a-z]|sqlalchemy/(testing|dialects/(mysql|mssql|oracle))/)' "$ROOT"
+ && python -m compileall -q -j 0 --invalidation-mode unchecked-hash -s "$ROOT" -p / "$ROOT" \
+ && prices="$ROOT$(python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/genai_prices" \
+ && mv "$prices"/__pycache__/data.*.pyc "$prices/data.pyc" \
+ && rm "$prices/data.py"
 
 # The broker.
 RUN python -m venv tools && tools/bin/pip install --constraint constraints.txt hatchling
@@ -77,12 +95,15 @@ LABEL org.opencontainers.image.title="Ark Broker" \
 COPY --from=build /layers/root/ /
 COPY --from=build /layers/app/ /
 COPY --from=build --chown=10001:10001 /layers/data/ /
+# A container's own address is the only one that it has, and who reaches that is decided by what runs the container: so the
+# broker listens there without asking for tokens (ARK_BROKER_ALLOW_OPEN). ARK_BROKER_AUTH=true makes it ask.
 ENV PATH=/usr/local/bin \
     LANG=C.UTF-8 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     ARK_BROKER_HOST=0.0.0.0 \
+    ARK_BROKER_ALLOW_OPEN=true \
     ARK_BROKER_PORT=8080 \
     ARK_BROKER_DATA_DIR=/data
 USER 10001:10001

@@ -79,6 +79,67 @@ EVERYTHING: Final[dict[str, Any]] = {
     ],
 }
 
+#: Everything about access, redaction and delivery, given in the values themselves.
+GUARDED: Final[dict[str, Any]] = {
+    "auth": {
+        "enabled": True,
+        "oidc": {
+            "issuer": "https://login.example",
+            "audience": "ark-broker",
+            "jwksUrl": "https://login.example/keys",
+            "claims": {
+                "permissionsClaim": "groups",
+                "values": {"ark-admins": ["admin"], "ark-users": ["read", "answer"]},
+                "namespacesClaim": "team",
+                "namespaceValues": {"everybody": "*", "a": ["team-a"]},
+                "namespacesAbsent": "none",
+                "nameClaim": "email",
+            },
+        },
+        "kubernetes": {
+            "permissions": ["ingest"],
+            "accounts": {"ark-system/ark-controller": {"permissions": ["ingest", "read"], "namespaces": ["*"]}},
+            "audience": "ark-broker",
+        },
+    },
+    "redact": {
+        "attributes": ["user.email", "*.ssn"],
+        "patterns": [{"name": "order-number", "regex": "ORD-[0-9]{8}"}],
+        "keep": ["app.public_access_token"],
+        "bundled": True,
+        "replacement": "[redacted:{rule}]",
+    },
+    "upstreams": {"value": "langfuse://public:UPSTREAM-SECRET@langfuse.data.svc http://tempo:4318"},
+    "webhooks": {
+        "value": [
+            {
+                "name": "waiting",
+                "url": "https://hooks.example/HOOK-SECRET",
+                "secret": f"whsec_{'c2Vj' * 8}",
+                "when": {"types": ["question.asked"], "olderThanSeconds": 600},
+            }
+        ]
+    },
+    "deliverTo": ["10.0.0.0/8", "*.data.svc"],
+    "publicUrl": "https://ark.example",
+    "prometheus": {"enable": True, "bearerToken": {"existingSecret": "prometheus-token", "key": "bearer"}},
+    "settings": {"a2aToken": "A2A-SECRET", "corsOrigins": "https://ark.example"},
+}
+
+#: The same from the operator's Secrets.
+GUARDED_BY_SECRETS: Final[dict[str, Any]] = {
+    "auth": {
+        "enabled": True,
+        "adminToken": {"existingSecret": "broker-admin", "key": "value"},
+        "kubernetes": {"permissions": ["ingest", "read"]},
+    },
+    "redact": "bundled",
+    "upstreams": {"existingSecret": "broker-upstreams"},
+    "webhooks": {"existingSecret": "broker-webhooks", "key": "rules"},
+    "serviceAccount": {"create": False, "name": "mine"},
+    "database": {"url": URL},
+}
+
 NOTHING: Final[dict[str, Any]] = {
     "ark": {"enabled": False},
     "grpc": {"enabled": False},
@@ -108,5 +169,7 @@ CASES: Final[dict[str, dict[str, Any]]] = {
     "postgresql migrated by nobody": {"database": {"url": URL}, "migrate": {"mode": "none"}},
     "everything on": EVERYTHING,
     "everything off": NOTHING,
+    "guarded": GUARDED,
+    "guarded by secrets": GUARDED_BY_SECRETS,
     "old values": OLD_VALUES,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -178,3 +179,33 @@ def test_a_memory_that_is_not_this_releases_is_left_as_it_is(
 
     kinds = {item["kind"] for item in yaml.safe_load_all(installed["manifest"])}
     assert ("Memory" in kinds) is is_made
+
+
+def test_a_token_that_was_made_up_stays_over_upgrades(cluster: Cluster) -> None:
+    kept = base64.b64encode(b"made up by an earlier install").decode()
+    cluster.objects[f"/api/v1/namespaces/{NAMESPACE}/secrets/ark-broker-admin-token"] = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "ark-broker-admin-token", "namespace": NAMESPACE},
+        "data": {"admin-token": kept},
+    }
+
+    assert made_up_token(cluster, {}) == kept
+    assert made_up_token(cluster, {"adminToken": {"key": "another"}}) != kept
+
+
+def made_up_token(cluster: Cluster, auth: dict[str, Any]) -> str:
+    """What an upgrade writes into the Secret with the first token."""
+    values = {"auth": {"enabled": True} | auth}
+    with connection(cluster) as config, helm_python.Chart.load(CHART) as chart:
+        files = config.render(
+            chart, values, name="ark-broker", namespace=NAMESPACE, is_upgrade=True, is_install=False, revision=2
+        )
+    (secret,) = (
+        item
+        for path, text in files.items()
+        for item in yaml.safe_load_all("" if path.endswith("NOTES.txt") else text)
+        if item and item["kind"] == "Secret"
+    )
+    (token,) = secret["data"].values()
+    return str(token)

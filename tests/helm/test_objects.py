@@ -1,16 +1,28 @@
 """What holds for the chart's objects whatever the values are."""
 
+import base64
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import helm_python
 import pytest
 
+from ark_broker import doors
 from ark_broker.settings import PREFIX, Settings, load_settings, unknown_variables, variable
 from tests.helm.cases import CASES, URL
 from tests.helm.chart import CHART, KUBERNETES, NAMESPACE, Object, Rendered, complaint, environment, is_hook, render
 
 #: Kinds that are not Kubernetes' own. Other tests look at what is in them.
 CUSTOM = {"ServiceMonitor", "Memory"}
+#: What the operator's own Secrets might hold.
+OPERATORS_SECRETS = {
+    "ARK_BROKER_DATABASE_URL": URL,
+    "ARK_BROKER_ADMIN_TOKEN": "a-token-of-the-operators-making",
+    "ARK_BROKER_UPSTREAMS": "http://tempo:4318",
+    "ARK_BROKER_WEBHOOKS": "[]",
+}
 
 
 @pytest.fixture(params=CASES.values(), ids=CASES.keys(), scope="module")
@@ -132,6 +144,9 @@ def test_what_the_release_refers_to_is_in_it_or_is_the_operators(rendered: Rende
         ):
             if key in volume:
                 assert (kind, volume[key][name]) in made or repr(volume[key][name]) in given
+    for item in rendered.of("ServiceMonitor"):
+        for reference in (item["spec"]["endpoints"][0].get("authorization", {}).get("credentials"),):
+            assert reference is None or repr(reference["name"]) in given
     for value in rendered.env.values():
         if isinstance(value, dict) and "secretKeyRef" in value:
             assert ("Secret", value["secretKeyRef"]["name"]) in made or repr(value["secretKeyRef"]["name"]) in given
@@ -163,23 +178,44 @@ def test_hooks_leave_nothing_behind(rendered: Rendered) -> None:
 
 
 def test_the_environment_is_one_that_the_broker_starts_with(
-    rendered: Rendered, monkeypatch: pytest.MonkeyPatch
+    rendered: Rendered, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    secrets = {item["metadata"]["name"]: item["stringData"] for item in rendered.of("Secret")}
+    secrets = {item["metadata"]["name"]: secret_texts(item) for item in rendered.of("Secret")}
     names = {name for name in rendered.env if name.startswith(PREFIX)}
     assert names <= {variable(field) for field in Settings.model_fields}
 
     for name, value in rendered.env.items():
         reference = value.get("secretKeyRef", {}) if isinstance(value, dict) else {}
-        text = secrets.get(reference.get("name", ""), {}).get(reference.get("key"), URL) if reference else value
+        operators = OPERATORS_SECRETS.get(name)
+        text = secrets.get(reference.get("name", ""), {}).get(reference.get("key"), operators) if reference else value
         if isinstance(text, str):
             monkeypatch.setenv(name, text)
+    if "ARK_BROKER_REDACT" in rendered.env:
+        monkeypatch.setenv("ARK_BROKER_REDACT", mounted(rendered, rendered.env["ARK_BROKER_REDACT"], tmp_path))
 
     settings = load_settings()
     assert unknown_variables() == []
+    doors.check(settings)
     assert (settings.sqlite_path is None) == ("ARK_BROKER_DATABASE_URL" in rendered.env)
     ports = {port["name"]: port["containerPort"] for port in rendered.broker["ports"]}
     assert ports == {"http": settings.port} | ({"otlp-grpc": settings.grpc_port} if settings.grpc_port else {})
+
+
+def secret_texts(secret: Object) -> dict[str, str]:
+    """What is in a Secret, decoded."""
+    decoded = {key: base64.b64decode(text).decode() for key, text in secret.get("data", {}).items()}
+    return decoded | secret.get("stringData", {})
+
+
+def mounted(rendered: Rendered, path: str, directory: Path) -> str:
+    """A file of a ConfigMap that is mounted, as a file in `directory`; or the text itself, where it is no path."""
+    folder, _, name = path.rpartition("/")
+    volumes = [mount["name"] for mount in rendered.broker["volumeMounts"] if mount["mountPath"] == folder]
+    for volume in rendered.pod["volumes"]:
+        if volume["name"] in volumes:
+            (directory / name).write_text(rendered.one("ConfigMap", volume["configMap"]["name"])["data"][name])
+            return str(directory / name)
+    return path
 
 
 @pytest.mark.parametrize("name", [name for name, values in CASES.items() if "podSecurityContext" not in values])
@@ -197,11 +233,29 @@ def test_pods_are_locked_down_where_the_operator_says_nothing_else(name: str) ->
             assert container["resources"]["limits"]["memory"]
 
 
-def test_only_what_restarts_controllers_gets_a_token(rendered: Rendered) -> None:
+def test_only_what_asks_the_api_server_gets_a_token(rendered: Rendered) -> None:
     for template in templates(rendered):
         is_restart = template["metadata"]["labels"]["app.kubernetes.io/name"] == "ark-broker-restart"
         assert template["spec"]["automountServiceAccountToken"] is is_restart
+        tokens = [
+            volume["name"]
+            for volume in template["spec"].get("volumes", [])
+            for source in volume.get("projected", {}).get("sources", [])
+            if "serviceAccountToken" in source
+        ]
+        is_broker = template["metadata"]["labels"]["app.kubernetes.io/name"] == "ark-broker"
+        assert bool(tokens) is (is_broker and bool(rendered.of("ClusterRoleBinding")))
+        for container in template["spec"].get("initContainers", []):
+            assert not {mount["name"] for mount in container["volumeMounts"]} & set(tokens)
     assert all(account["automountServiceAccountToken"] is False for account in rendered.of("ServiceAccount"))
+
+
+def test_no_secret_is_in_plain_sight(rendered: Rendered) -> None:
+    plain = json.dumps([item for item in rendered.objects if item["kind"] != "Secret"]) + rendered.notes
+
+    assert not re.search(r"[A-Z0-9]+-SECRET|:secret@|whsec_", plain)
+    for secret in rendered.of("Secret"):
+        assert not any(text in plain for text in secret_texts(secret).values())
 
 
 def test_kubernetes_adds_no_variables_that_look_like_settings(rendered: Rendered) -> None:

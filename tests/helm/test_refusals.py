@@ -38,6 +38,16 @@ WRONG: dict[str, dict[str, Any]] = {
     "/restartController/deployments": {"restartController": {"deployments": []}},
     "/extraEnv/0": {"extraEnv": [{"value": "of nothing"}]},
     "maxBodyByte": {"settings": {"maxBodyByte": 1}},
+    "/auth/kubernetes/permissions/0": {"auth": {"kubernetes": {"permissions": ["everything"]}}},
+    "/auth/kubernetes/accounts": {"auth": {"kubernetes": {"accounts": {"ark-controller": {"permissions": ["read"]}}}}},
+    "/auth/oidc/issuer": {"auth": {"oidc": {"issuer": "login.example"}}},
+    "/auth/oidc/claims": {"auth": {"oidc": {"claims": {"groupsClaim": "groups"}}}},
+    "/auth/adminToken/existingSecret": {"auth": {"adminToken": {"existingSecret": "Not A Name"}}},
+    "/redact": {"redact": "everything"},
+    "/redact/patterns/0": {"redact": {"patterns": [{"name": "without an expression"}]}},
+    "/upstreams/value": {"upstreams": {"value": {"url": "http://tempo:4318"}}},
+    "/webhooks/value/0": {"webhooks": {"value": [{"name": "oncall"}]}},
+    "/publicUrl": {"publicUrl": "ark.example"},
     "'enable'": {"networkPolicy": {"enable": True}},
 }
 
@@ -51,6 +61,35 @@ CONTRADICTIONS: dict[str, dict[str, Any]] = {
     "grpc.port and memory.port are both 8080": {"grpc": {"port": 8080}},
     "grpc.port and service.port are both 4317": {"service": {"port": 4317}},
     "extraEnv sets ARK_BROKER_PORT, and another value does": {"extraEnv": [{"name": "ARK_BROKER_PORT", "value": "1"}]},
+    "auth.enabled is true and settings.auth is false": {"auth": {"enabled": True}, "settings": {"auth": False}},
+    "settings.allowOpen is false, so the broker would not start: set auth.enabled": {"settings": {"allowOpen": False}},
+    "extraEnv sets ARK_BROKER_AUTH: set auth.enabled": {"extraEnv": [{"name": "ARK_BROKER_AUTH", "value": "true"}]},
+    "it is said whose tokens are taken, and none is asked for: set auth.enabled": {
+        "auth": {"kubernetes": {"permissions": ["read"]}}
+    },
+    "auth.oidc.issuer and auth.oidc.audience go together": {
+        "auth": {"enabled": True, "oidc": {"issuer": "https://login.example"}}
+    },
+    "auth.kubernetes takes a service account of the broker's own": {
+        "auth": {"enabled": True, "kubernetes": {"permissions": ["read"]}},
+        "serviceAccount": {"create": False},
+    },
+    "auth.adminToken.existingSecret and settings.adminToken are both set": {
+        "auth": {"enabled": True, "adminToken": {"existingSecret": "mine"}},
+        "settings": {"adminToken": "a-token-of-ones-own-making"},
+    },
+    "redact and settings.redact are both set": {"redact": "bundled", "settings": {"redact": "/mine.json"}},
+    "upstreams.value and upstreams.existingSecret are both set": {
+        "upstreams": {"value": "http://tempo:4318", "existingSecret": "mine"}
+    },
+    "webhooks.existingSecret and settings.webhooks are both set": {
+        "webhooks": {"existingSecret": "mine"},
+        "settings": {"webhooks": "[]"},
+    },
+    "publicUrl and settings.publicUrl are both set": {
+        "publicUrl": "https://a.example",
+        "settings": {"publicUrl": "https://b.example"},
+    },
     "prices and settings.prices are both set": {"prices": {"models": {}}, "settings": {"prices": "/mine.json"}},
     "ingress.enabled is true: set ingress.hosts": {"ingress": {"enabled": True}},
     "autoscaling.minReplicas is more than autoscaling.maxReplicas": DATABASE

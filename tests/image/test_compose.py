@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Any
 
@@ -102,6 +103,20 @@ def test_its_variables_are_settings_with_valid_values(services: dict[str, dict[s
     settings = load_settings({known[name]: value for name, value in services["broker"]["environment"].items()})
 
     assert settings.database_label == "postgresql://ark_broker:***@postgres/ark_broker"
+
+
+def test_without_tokens_the_broker_is_there_for_this_machine_alone_and_tokens_can_be_switched_on(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    environment = services["broker"]["environment"]
+
+    assert {name: environment[name] for name in ("ARK_BROKER_AUTH", "ARK_BROKER_ALLOW_OPEN")} == {
+        "ARK_BROKER_AUTH": "false",
+        "ARK_BROKER_ALLOW_OPEN": "true",
+    }
+    for port in services["broker"]["ports"]:
+        assert ipaddress.ip_address(port.split(":")[0]).is_loopback
+    assert '"${ARK_BROKER_AUTH:-false}"' in FILE.read_text()
 
 
 def test_broker_and_database_agree_on_the_password(services: dict[str, dict[str, Any]]) -> None:

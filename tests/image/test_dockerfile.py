@@ -100,6 +100,8 @@ def test_its_variables_are_settings_and_agree_with_ports_and_volume(final: Stage
     settings = load_settings({known[name]: value for name, value in given.items()})
 
     assert settings.host == "0.0.0.0"
+    assert settings.allow_open
+    assert not settings.auth
     assert final.only("EXPOSE").words == [str(settings.port), str(settings.grpc_port)]
     assert final.only("VOLUME").value == str(settings.data_dir) == "/data"
 

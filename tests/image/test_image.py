@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -183,6 +184,119 @@ def test_the_demo_plays_from_one_container_into_another(image: Image, data: Path
 
     assert played.returncode == 0, played.stderr
     assert len(session.json()["queries"]) == 3
+
+
+def test_the_demo_asks_by_mcp_and_completes_with_the_answer(image: Image, data: Path, tmp_path: Path) -> None:
+    producer = tmp_path / "producer"
+    producer.mkdir()
+
+    with serving(image, data) as broker:
+        broker.wait_ready()
+        command = image.command(["ark-broker", "demo", "--ask", "--speed", "max"], producer, ARK_BROKER_URL=broker.url)
+        demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            (question,) = wait_until(lambda: open_questions(broker), timeout=60, what="a question")
+            answered = image.run(["ark-broker", "answer", question["id"], "yes"], producer, ARK_BROKER_URL=broker.url)
+            said, complaints = demo.communicate(timeout=60)
+        finally:
+            demo.kill()
+            demo.wait(30)
+
+    assert answered.returncode == 0, answered.stderr
+    assert demo.returncode == 0, complaints
+    assert "Approved!" in said
+
+
+def open_questions(broker: Running) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = httpx.get(f"{broker.url}/v1/questions?state=open").json()["items"]
+    return items
+
+
+def test_it_speaks_mcp(image: Image, data: Path) -> None:
+    with serving(image, data) as broker:
+        broker.wait_ready()
+        answer = initialize(broker, {})
+
+    assert answer.status_code == 200, answer.text
+    assert '"serverInfo"' in answer.text
+    assert answer.headers["mcp-session-id"]
+
+
+def test_with_tokens_it_lets_in_whoever_has_one(image: Image, data: Path) -> None:
+    made = image.run(["ark-broker", "token", "create", "ops", "--permission", "admin"], data)
+    assert made.returncode == 0, made.stderr
+    bearer = {"Authorization": f"Bearer {made.stdout.strip()}"}
+    admin = {"Authorization": "Bearer a-token-of-the-operators-making"}
+
+    variables = {"ARK_BROKER_AUTH": "true", "ARK_BROKER_ADMIN_TOKEN": admin["Authorization"].removeprefix("Bearer ")}
+    with serving(image, data, **variables) as broker:
+        broker.wait_ready()
+        codes = [
+            httpx.get(f"{broker.url}/v1/sessions", headers=headers).status_code
+            for headers in ({}, {"Authorization": "Bearer arkb_made-up"}, bearer, admin)
+        ]
+        asked = [initialize(broker, headers).status_code for headers in ({}, bearer)]
+
+    assert codes == [401, 401, 200, 200]
+    assert asked == [401, 200]
+
+
+def initialize(broker: Running, headers: dict[str, str]) -> httpx.Response:
+    """What `/mcp` says to a client that begins."""
+    client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    return httpx.post(
+        f"{broker.url}/mcp",
+        json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client},
+        headers={"Accept": "application/json, text/event-stream"} | headers,
+        timeout=30,
+    )
+
+
+def test_it_checks_tokens_of_an_issuer(image: Image, data: Path) -> None:
+    program = (
+        "import jwt\n"
+        "from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key\n"
+        "key = generate_private_key(SECP256R1())\n"
+        "token = jwt.encode({'sub': 'ops'}, key, 'ES256')\n"
+        "print(jwt.decode(token, key.public_key(), ['ES256']))\n"
+    )
+
+    printed = image.run(["python", "-c", program], data)
+
+    assert printed.stdout == "{'sub': 'ops'}\n", printed.stderr
+
+
+def test_it_redacts_by_the_bundled_rules(image: Image, data: Path) -> None:
+    with serving(image, data, ARK_BROKER_REDACT="bundled") as broker:
+        broker.wait_ready()
+        event = {"type": "note", "sessionId": "s", "body": {"api_key": "not-to-be-kept"}}
+        sent = httpx.post(f"{broker.url}/v1/events", json=event)
+        seen = httpx.get(f"{broker.url}/v1/sessions/s/events").text
+
+    assert sent.is_success, sent.text
+    assert "[redacted:api-key]" in seen
+    assert "not-to-be-kept" not in seen
+
+
+def test_it_shows_tracebacks_in_colour_and_tells_prices(image: Image, data: Path) -> None:
+    program = (
+        "import io, sys\n"
+        "from genai_prices import Usage, calc_price\n"
+        "from rich.console import Console\n"
+        "from rich.syntax import Syntax\n"
+        "console = Console(file=io.StringIO(), force_terminal=True)\n"
+        "console.print(Syntax('def f(): pass', 'python'))\n"
+        "try:\n"
+        "    raise ValueError\n"
+        "except ValueError:\n"
+        "    console.print_exception()\n"
+        "price = calc_price(Usage(input_tokens=1000, output_tokens=100), model_ref='gpt-4o', provider_id='openai')\n"
+        "print(price.total_price > 0, 'ValueError' in console.file.getvalue())\n"
+    )
+
+    printed = image.run(["python", "-c", program], data)
+
+    assert printed.stdout == "True True\n", printed.stderr
 
 
 def test_it_takes_otlp_over_grpc(image: Image, data: Path) -> None:

@@ -38,6 +38,7 @@
 {{- if and .prices .settings.prices -}}
 {{- $problems = append $problems "prices and settings.prices are both set" -}}
 {{- end -}}
+{{- $problems = concat $problems (include "ark-broker.accessProblems" $ | fromJsonArray) -}}
 {{- if and .ingress.enabled (not .ingress.hosts) -}}
 {{- $problems = append $problems "ingress.enabled is true: set ingress.hosts" -}}
 {{- end -}}

@@ -48,9 +48,31 @@
 - name: ARK_BROKER_PRICES
   value: /etc/ark-broker/prices.json
 {{- end }}
-{{- range $name, $value := omit .Values.settings "retention" }}
+{{- if kindIs "map" .Values.redact }}
+- name: ARK_BROKER_REDACT
+  value: /etc/ark-broker-redaction/rules.json
+{{- else if eq (toString .Values.redact) "bundled" }}
+- name: ARK_BROKER_REDACT
+  value: bundled
+{{- end }}
+{{- with .Values.publicUrl }}
+- name: ARK_BROKER_PUBLIC_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.deliverTo }}
+- name: ARK_BROKER_DELIVER_TO
+  value: {{ join "," . | quote }}
+{{- end }}
+{{ include "ark-broker.accessEnv" . }}
+{{- include "ark-broker.secretEnv" . }}
+{{- /* Those that are secret, and what says whether tokens are needed, come from above. */ -}}
+{{- $plain := omit .Values.settings "retention" "auth" "allowOpen" }}
+{{- range include "ark-broker.secretSettings" . | fromYaml }}
+{{- $plain = omit $plain . }}
+{{- end }}
+{{- range $name, $value := $plain }}
 {{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
-- name: ARK_BROKER_{{ $name | snakecase | upper | replace "A_2A" "A2A" }}
+- name: ARK_BROKER_{{ $name | snakecase | upper }}
   value: {{ include "ark-broker.scalar" $value | quote }}
 {{- end }}
 {{- end }}
