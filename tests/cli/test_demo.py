@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from ark_broker.cli.demo_story import DEPLOY, WEATHER, Names, choose_names, tokens_of
 from ark_broker.cli.main import app
-from tests.support.process import PROGRAM, Broker, environment, free_port, run_command
+from tests.support.process import PROGRAM, Broker, StartBroker, environment, free_port, run_command
 from tests.support.waiting import wait_until
 
 
@@ -389,3 +389,15 @@ def test_the_demo_that_asks_needs_a_broker() -> None:
 
     assert result.returncode == 1
     assert "no broker at" in result.stderr
+
+
+def test_the_demo_shows_its_token_to_a_broker_that_wants_one(start_broker: StartBroker, sqlite_url: str) -> None:
+    token = "a-token-of-our-own-making-0123456789"
+    broker = start_broker(sqlite_url, auth="true", admin_token=token)
+
+    refused = run_command("demo", "--speed", "max", url=broker.url)
+    assert (refused.returncode, "401" in refused.stderr) == (1, True)
+    played = run_command("demo", "--speed", "max", url=broker.url, token=token)
+    assert played.returncode == 0, played.stderr
+    listed = run_command("questions", "--json", url=broker.url, token=token)
+    assert listed.returncode == 0, listed.stderr

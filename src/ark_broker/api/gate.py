@@ -8,7 +8,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import msgspec
@@ -18,7 +18,7 @@ from ark_broker.access.grants import ANYBODY, PERMISSIONS, Grant, RateLimit, Tok
 from ark_broker.access.tokens import TOKEN_PREFIX, StoredToken, new_token, parse_token, rotate, verify
 from ark_broker.log.database import is_unavailable
 from ark_broker.log.tokens import TokenStore
-from ark_broker.model.errors import BadInput, NotFound, RateLimited, Unauthorized
+from ark_broker.model.errors import BadInput, Forbidden, NotFound, RateLimited, Unauthorized
 from ark_broker.model.timestamps import rfc3339
 
 _log = structlog.get_logger(__name__)
@@ -35,6 +35,8 @@ _BELIEVED: Final = 10.0
 _MOST_BELIEVED: Final = 10_000
 #: Nanoseconds between two notes of a token's use.
 _USE_NOTED: Final = 60_000_000_000
+#: Nanoseconds between two times that expired tickets are forgotten.
+_SWEPT: Final = 60_000_000_000
 _SECOND: Final = 1_000_000_000
 _LONGEST: Final = 16 * 1024
 #: Seconds that a body is held up before it is looked at again.
@@ -81,6 +83,8 @@ class Gate:
         self._open: Counter[str] = Counter()
         self._noting: set[asyncio.Task[None]] = set()
         self._noted: dict[str, int] = {}
+        #: When expired tickets were last forgotten.
+        self._swept = 0
 
     async def identify(self, headers: Mapping[str, str], parameters: Mapping[str, str]) -> tuple[Grant, bool]:
         """Who asks, and whether a cookie says so. Raises Unauthorized, RateLimited, BadInput, VerifierUnavailable."""
@@ -90,22 +94,29 @@ class Gate:
             if name in parameters:
                 raise BadInput("tokens do not belong into a URL: send `Authorization: Bearer <token>`", name)
         token = _bearer(headers.get("authorization"))
+        if token is not None and TICKET in parameters:
+            raise BadInput("is for those who send no `Authorization`", TICKET)
         by_cookie = token is None and TICKET not in parameters
         if token is None:
             token = parameters.get(TICKET) or _cookie(headers.get("cookie"))
         if not token:
             raise Unauthorized(f"who are you? {_WHO}")
         grant = await self.grant_of(token)
-        if TICKET in parameters and token == parameters[TICKET] and not grant.name.startswith(_TICKET_OF):
+        if TICKET in parameters and not is_ticket(grant):
             raise BadInput("takes a ticket of `POST /v1/tickets`, not a token", TICKET)
         self.charge(grant, headers)
         return grant, by_cookie
 
     def charge(self, grant: Grant, headers: Mapping[str, str]) -> None:
         """Count one request against the token's share of this minute. Raises RateLimited."""
-        length = headers.get("content-length", "")
-        size = int(length[:15]) if length.isascii() and length.isdigit() else 0
-        wait = self._limits.take(grant, 1, size)
+        self._take(grant, 1, declared_size(headers))
+
+    def charge_bytes(self, grant: Grant, size: int) -> None:
+        """Count bytes that no header had announced. Raises RateLimited."""
+        self._take(grant, 0, size)
+
+    def _take(self, grant: Grant, requests: int, size: int) -> None:
+        wait = self._limits.take(_owner_of(grant), requests, size)
         if wait > 0:
             raise RateLimited(f"the limit of {grant.name!r} for this minute is used up", max(1, round(wait + 0.5)))
 
@@ -203,17 +214,31 @@ class Gate:
         return text
 
     async def ticket(self, grant: Grant) -> str:
-        """A token for one URL: it reads what `grant` reads, for a minute."""
+        """A token for one URL: it reads what `grant` reads, for a minute, and within the same limits.
+
+        Raises Forbidden for the grant of a ticket, which would thus never end.
+        """
+        if is_ticket(grant):
+            raise Forbidden("a ticket gives no further ticket")
         now = self._clock()
+        if now - self._swept > _SWEPT:
+            self._swept = now
+            await self.every()
+        ends = now + TICKET_SECONDS * _SECOND
+        owner = None if grant.token_id is None else await self._look_up(grant.token_id)
+        if owner is not None and owner.expires_at is not None:
+            ends = min(ends, owner.expires_at)
         return await self.create(
             StoredToken(
                 id="",
-                name=(_TICKET_OF + grant.name)[:256],
+                name=f"{_TICKET_OF}{grant.token_id or _NO_ID} {grant.name}",
                 hash=b"",
                 permissions=frozenset({"read"}),
                 namespaces=grant.namespaces,
                 created_at=now,
-                expires_at=now + TICKET_SECONDS * _SECOND,
+                expires_at=ends,
+                requests_per_minute=grant.requests_per_minute,
+                bytes_per_minute=grant.bytes_per_minute,
             )
         )
 
@@ -222,7 +247,7 @@ class Gate:
         found = []
         for content, used in await self._store.every():
             token = _decode(content)
-            if token.name.startswith(_TICKET_OF):
+            if is_ticket_name(token.name):
                 if token.expires_at is not None and token.expires_at < self._clock():
                     await self._store.remove(token.id)
                 continue
@@ -231,7 +256,7 @@ class Gate:
 
     async def revoke(self, token_id: str) -> StoredToken:
         """It is good no more: here at once, on other replicas within ten seconds. Raises NotFound."""
-        token = await self._stored(token_id)
+        token = await self.stored(token_id)
         if token.revoked_at is None:
             token = msgspec.structs.replace(token, revoked_at=self._clock())
             await self._keep(token)
@@ -239,11 +264,12 @@ class Gate:
 
     async def rotate(self, token_id: str, grace_seconds: float) -> str:
         """A new secret; the one so far is good for `grace_seconds` more. Raises NotFound."""
-        text, token = rotate(await self._stored(token_id), self._clock(), int(grace_seconds * _SECOND))
+        text, token = rotate(await self.stored(token_id), self._clock(), int(grace_seconds * _SECOND))
         await self._keep(token)
         return text
 
-    async def _stored(self, token_id: str) -> StoredToken:
+    async def stored(self, token_id: str) -> StoredToken:
+        """What is kept of the token, but for its last use. Raises NotFound."""
         row = await self._store.get(token_id)
         if row is None:
             raise NotFound(f"no token {token_id[:64]!r}")
@@ -255,8 +281,34 @@ class Gate:
 
 
 _TICKET_OF: Final = "ticket of "
+#: Stands for the id of whoever has none, being nobody's stored token.
+_NO_ID: Final = "-"
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _decode: Final = msgspec.msgpack.Decoder(StoredToken).decode
+
+
+def is_ticket_name(name: str) -> bool:
+    """True for the names of tickets, which no other token may have."""
+    return name.startswith(_TICKET_OF)
+
+
+def is_ticket(grant: Grant) -> bool:
+    """True where a ticket says who asks."""
+    return grant.token_id is not None and is_ticket_name(grant.name)
+
+
+def declared_size(headers: Mapping[str, str]) -> int:
+    """Bytes of the body, as far as the request says so; 0 where it does not."""
+    length = headers.get("content-length", "")
+    return int(length[:15]) if length.isascii() and length.isdigit() else 0
+
+
+def _owner_of(grant: Grant) -> Grant:
+    """Whose limits count: a ticket uses up those of whoever got it."""
+    if not is_ticket(grant):
+        return grant
+    owner, _, name = grant.name.removeprefix(_TICKET_OF).partition(" ")
+    return replace(grant, token_id=None if owner == _NO_ID else owner, name=name)
 
 
 def token_json(token: StoredToken) -> dict[str, object]:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ark_broker.access.grants import Grant
 from ark_broker.api.errors import request_id_of, respond_to
-from ark_broker.api.gate import Gate
+from ark_broker.api.gate import Gate, declared_size
 from ark_broker.api.permissions import Need, need_of, permission_for
 from ark_broker.api.services import GRANT, services_of
 from ark_broker.api.v1 import otlp
@@ -56,6 +56,8 @@ class Guarded:
             await _refusal(scope, error)(scope, receive, send)
             return
         scope[GRANT] = grant
+        if grant.bytes_per_minute is not None:
+            receive = _counted(receive, gate, grant, declared_size(headers))
         if need in ("admin", "operator") and method not in _SAFE:
             send = _audited(scope, send, grant)
         if grant.bytes_per_minute is not None and "content-length" not in headers:
@@ -77,6 +79,25 @@ def _paced(gate: Gate, grant: Grant, receive: Receive) -> Receive:
         return message
 
     return paced
+
+
+def _counted(receive: Receive, gate: Gate, grant: Grant, announced: int) -> Receive:
+    """Count what comes beyond the bytes that were announced, and paid for: bodies in chunks announce nothing.
+
+    The route that reads them gets RateLimited.
+    """
+    rest = announced
+
+    async def counted() -> Message:
+        nonlocal rest
+        message = await receive()
+        size = len(message.get("body", b"")) if message["type"] == "http.request" else 0
+        if size > rest:
+            gate.charge_bytes(grant, size - rest)
+        rest = max(0, rest - size)
+        return message
+
+    return counted
 
 
 def _check(grant: Grant, need: Need, method: str) -> None:

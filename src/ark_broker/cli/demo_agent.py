@@ -11,9 +11,11 @@ from typing import Any, Final, Self, TypeVar, cast
 
 import httpx2
 from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, RequestParamsMeta
 
+from ark_broker.cli.connection import bearer
 from ark_broker.cli.demo_producer import ProducerError
 from ark_broker.cli.demo_story import Asked
 
@@ -72,7 +74,10 @@ class McpAgent:
                 raise ProducerError(f"the question is {found['state']}: {found.get('reason')}")
 
     async def _call(self, tool: str, arguments: dict[str, Any], meta: dict[str, str]) -> dict[str, Any]:
-        async with Client(self._url) as client:
+        async with (
+            httpx2.AsyncClient(headers=bearer(), timeout=_WAIT_SECONDS + 30) as http,
+            Client(streamable_http_client(self._url, http_client=http)) as client,
+        ):
             result = await client.call_tool(
                 tool, arguments, meta=cast(RequestParamsMeta, meta), read_timeout_seconds=_WAIT_SECONDS + 30
             )

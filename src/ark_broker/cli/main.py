@@ -21,7 +21,8 @@ _ABOUT = """
 The one sink, and the one place to look, for what an LLM agent platform emits about a query:
 OpenTelemetry spans and logs, completion chunks, events.
 
-Settings come from the environment, `ARK_BROKER_…`; docs/settings.md has them all.
+Settings come from the environment, `ARK_BROKER_…`; docs/settings.md has them all. Commands that speak to a broker
+find it by `ARK_BROKER_URL`, and show it the token in `ARK_BROKER_TOKEN`.
 
 Exit codes: 0 done · 1 failed while running, stderr says why · 2 wrong option or invalid setting.
 """

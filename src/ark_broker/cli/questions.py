@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from ark_broker.cli.connection import bearer
 from ark_broker.cli.demo import DEFAULT_URL
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _ask(url: str, method: str, path: str, **request: Any) -> dict[str, Any]:
     import httpx
 
     try:
-        response = httpx.request(method, url.rstrip("/") + path, timeout=30, **request)
+        response = httpx.request(method, url.rstrip("/") + path, timeout=30, headers=bearer(), **request)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         _fail(f"cannot reach the broker at {url}: {error}")
     if not response.is_success:

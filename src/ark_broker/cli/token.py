@@ -46,20 +46,22 @@ def create(
     as_json: _Json = False,
 ) -> None:
     """Make a token and print it: it is shown this once."""
+    import msgspec
+
     from ark_broker.api.v1.access import NewToken, stored_token
     from ark_broker.model.errors import BadInput
 
-    wanted: Any = NewToken(
-        name=name,
-        permissions=permission,  # type: ignore[arg-type]  # checked by what it is handed to
-        namespaces=namespace or None,
-        expires_in_seconds=None if expires is None else _seconds(expires, "--expires"),
-        requests_per_minute=requests,
-        bytes_per_minute=max_bytes,
-    )
+    wanted: dict[str, Any] = {
+        "name": name,
+        "permissions": permission,
+        "namespaces": namespace or None,
+        "expiresInSeconds": None if expires is None else _seconds(expires, "--expires"),
+        "requestsPerMinute": requests,
+        "bytesPerMinute": max_bytes,
+    }
     try:
-        stored = stored_token(wanted)
-    except BadInput as error:
+        stored = stored_token(msgspec.convert(wanted, type=NewToken))
+    except (BadInput, msgspec.ValidationError) as error:
         raise typer.BadParameter(str(error)) from None
     text = _with_gate(lambda gate: gate.create(stored))
     typer.echo(json.dumps({"token": text}) if as_json else text)
@@ -89,7 +91,7 @@ def rotate(
     as_json: _Json = False,
 ) -> None:
     """Give a token a new secret and print it."""
-    seconds = _seconds(grace, "--grace")
+    seconds = _seconds(grace, "--grace", may_be_none=True)
     text = _with_gate(lambda gate: gate.rotate(_id_of(token_id), seconds))
     typer.echo(json.dumps({"token": text}) if as_json else text)
 
@@ -105,9 +107,9 @@ def _id_of(text: str) -> str:
     return text.split("_")[1] if text.startswith("arkb_") and text.count("_") == 2 else text
 
 
-def _seconds(text: str, option: str) -> float:
+def _seconds(text: str, option: str, *, may_be_none: bool = False) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if match is None or float(match[1]) == 0:
+    if match is None or (float(match[1]) == 0 and not may_be_none):
         raise typer.BadParameter("must be an age such as 90d, 12h, 30m", param_hint=option)
     return float(match[1]) * _UNITS[match[2]]
 

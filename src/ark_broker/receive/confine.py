@@ -25,5 +25,9 @@ def confine(events: Sequence[Event], namespaces: frozenset[str]) -> None:
             raise Forbidden("the token is for several namespaces: each event has to name one of them")
         elif event.namespace not in namespaces:
             raise Forbidden(f"the token is not for the namespace {event.namespace[:100]!r}")
-        event.id = event_id("namespace", event.namespace, event.id)
+        identity = event_id("namespace", event.namespace, event.id)
+        if event.question_id == event.id.hex():
+            # A question that is asked here is called by the identity of the event that asks.
+            event.question_id = identity.hex()
+        event.id = identity
         event.confined = True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Annotated, Final, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 import orjson
@@ -13,10 +15,10 @@ from starlette.responses import Response
 
 from ark_broker.access.grants import GrantInvalid, Permission, to_namespaces, to_permissions
 from ark_broker.access.tokens import StoredToken
-from ark_broker.api.gate import COOKIE, TICKET_SECONDS, Gate, token_json
+from ark_broker.api.gate import COOKIE, TICKET_SECONDS, Gate, is_ticket_name, token_json
 from ark_broker.api.paths import json_response, path_name
 from ark_broker.api.services import Deps, Services
-from ark_broker.model.errors import BadInput, Unauthorized
+from ark_broker.model.errors import BadInput, Forbidden, Unauthorized
 from ark_broker.receive.fields import MAX_NAME
 
 router = APIRouter(tags=["access"])
@@ -25,6 +27,8 @@ _MOST_SECONDS: Final = 10 * 366 * 86_400
 #: Seconds that a browser stays logged in.
 _LOGIN_SECONDS: Final = 30 * 86_400
 _SECOND: Final = 1_000_000_000
+#: RFC 6265 section 4.1.1: no spaces, quotes, commas, semicolons or backslashes.
+_COOKIE_VALUE: Final = re.compile(r"[!#-+\--:<-\[\]-~]+")
 
 _Wanted = TypeVar("_Wanted", bound=msgspec.Struct)
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
@@ -56,6 +60,8 @@ def stored_token(wanted: NewToken) -> StoredToken:
     now = time.time_ns()
     if not wanted.name.isprintable():
         raise BadInput("must be printable", "name")
+    if is_ticket_name(wanted.name):
+        raise BadInput("is how tickets are called", "name")
     try:
         return StoredToken(
             id="",
@@ -91,9 +97,9 @@ def stored_token(wanted: NewToken) -> StoredToken:
 )
 async def create_token(request: Request, services: Deps) -> Response:
     token = stored_token(await _decoded(request, services, NewToken))
-    text = await _gate(request).create(token)
-    made = next(each for each in await _gate(request).every() if text.startswith(f"arkb_{each.id}_"))
-    return json_response(token_json(made) | {"token": text}, 201)
+    gate = _gate(request)
+    text = await gate.create(token)
+    return json_response(token_json(await gate.stored(text.split("_")[1])) | {"token": text}, 201)
 
 
 @router.get("/v1/tokens", summary="Tokens, newest first", description="Nothing of their secrets is shown.")
@@ -150,7 +156,10 @@ async def get_me(services: Deps) -> Response:
     description='`{"token": "arkb_…"}` → a cookie that scripts cannot read and other sites cannot send.',
 )
 async def login(request: Request, services: Deps) -> Response:
+    _check_site(request)
     wanted = await _decoded(request, services, _Login)
+    if _COOKIE_VALUE.fullmatch(wanted.token) is None:
+        raise BadInput("has characters that no cookie may have", "token")
     gate = _gate(request)
     if gate.enabled:
         grant = await gate.grant_of(wanted.token)
@@ -170,10 +179,22 @@ async def login(request: Request, services: Deps) -> Response:
 
 
 @router.post("/v1/logout", summary="Forget a browser's login")
-async def logout() -> Response:
+async def logout(request: Request) -> Response:
+    _check_site(request)
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response
+
+
+def _check_site(request: Request) -> None:
+    """Whether somebody is logged in, and as whom, is not for pages of other sites to say.
+
+    Raises Forbidden where a browser says that one of them asks; programs say nothing of the kind.
+    """
+    origin = request.headers.get("origin")
+    is_other = request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
+    if is_other or (origin is not None and urlsplit(origin).netloc != request.headers.get("host")):
+        raise Forbidden("log in and out on the broker's own page")
 
 
 def _gate(request: Request) -> Gate:
