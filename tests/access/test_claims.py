@@ -37,7 +37,6 @@ def namespaces(mapping: ClaimMapping, **claims: Any) -> frozenset[str] | None:
         ({"scope": "Read READ reader"}, set()),
         ({"scope": None, "roles": {"admin": True}, "scp": [["admin"], 5, None]}, set()),
     ],
-    ids=str,
 )
 def test_permissions_are_named_as_they_are_but_not_by_a_group(claims: dict[str, Any], expected: set[str]) -> None:
     assert permissions(ClaimMapping(), **claims) == expected

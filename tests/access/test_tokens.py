@@ -71,6 +71,7 @@ def test_no_two_tokens_are_alike() -> None:
         "arkb_" + "é" * 22 + "_" + "é" * 43,
         "arkb_" + "٣" * 22 + "_" + "٣" * 43,
     ],
+    ids=range(12),
 )
 def test_what_is_no_token_is_not_parsed(text: str) -> None:
     assert parse_token(text) is None
