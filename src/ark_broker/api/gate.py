@@ -109,7 +109,8 @@ class Gate:
 
     def charge(self, grant: Grant, headers: Mapping[str, str]) -> None:
         """Count one request against the token's share of this minute. Raises RateLimited."""
-        self._take(grant, 1, declared_size(headers))
+        length = headers.get("content-length", "")
+        self._take(grant, 1, int(length[:15]) if length.isascii() and length.isdigit() else 0)
 
     def charge_bytes(self, grant: Grant, size: int) -> None:
         """Count bytes that no header had announced. Raises RateLimited."""
@@ -122,15 +123,17 @@ class Gate:
 
     async def pace(self, grant: Grant, size: int) -> None:
         """Count bytes of a body whose length nobody said, and hold its sender up where they are too many."""
-        wait = self._limits.take(grant, 0, size)
+        owner = _owner_of(grant)
+        wait = self._limits.take(owner, 0, size)
         while wait > 0:
             await asyncio.sleep(min(wait, _LONGEST_PAUSE))
-            wait = self._limits.take(grant, 0, size)
+            wait = self._limits.take(owner, 0, size)
 
     @contextmanager
     def inside(self, grant: Grant) -> Iterator[None]:
         """While one of its requests is open. Raises RateLimited where there are too many at once."""
-        key = grant.token_id or grant.name
+        owner = _owner_of(grant)
+        key = owner.token_id or owner.name
         if self._open[key] >= self._most_open:
             raise RateLimited(f"{grant.name!r} has {self._most_open} requests open already", 1)
         self._open[key] += 1
@@ -295,12 +298,6 @@ def is_ticket_name(name: str) -> bool:
 def is_ticket(grant: Grant) -> bool:
     """True where a ticket says who asks."""
     return grant.token_id is not None and is_ticket_name(grant.name)
-
-
-def declared_size(headers: Mapping[str, str]) -> int:
-    """Bytes of the body, as far as the request says so; 0 where it does not."""
-    length = headers.get("content-length", "")
-    return int(length[:15]) if length.isascii() and length.isdigit() else 0
 
 
 def _owner_of(grant: Grant) -> Grant:

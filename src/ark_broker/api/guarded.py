@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ark_broker.access.grants import Grant
 from ark_broker.api.errors import request_id_of, respond_to
-from ark_broker.api.gate import Gate, declared_size
+from ark_broker.api.gate import Gate
 from ark_broker.api.permissions import Need, need_of, permission_for
 from ark_broker.api.services import GRANT, services_of
 from ark_broker.api.v1 import otlp
@@ -27,6 +27,8 @@ from ark_broker.model.vocabulary import AUDIT
 _log = structlog.get_logger(__name__)
 
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
+#: Where bodies are that have no end in sight.
+_STREAMS: Final = "/stream/"
 
 
 class Guarded:
@@ -56,12 +58,10 @@ class Guarded:
             await _refusal(scope, error)(scope, receive, send)
             return
         scope[GRANT] = grant
-        if grant.bytes_per_minute is not None:
-            receive = _counted(receive, gate, grant, declared_size(headers))
         if need in ("admin", "operator") and method not in _SAFE:
             send = _audited(scope, send, grant)
         if grant.bytes_per_minute is not None and "content-length" not in headers:
-            receive = _paced(gate, grant, receive)
+            receive = _paced(gate, grant, receive) if path.startswith(_STREAMS) else _counted(gate, grant, receive)
         try:
             with gate.inside(grant):
                 await self._app(scope, receive, send)
@@ -81,20 +81,13 @@ def _paced(gate: Gate, grant: Grant, receive: Receive) -> Receive:
     return paced
 
 
-def _counted(receive: Receive, gate: Gate, grant: Grant, announced: int) -> Receive:
-    """Count what comes beyond the bytes that were announced, and paid for: bodies in chunks announce nothing.
-
-    The route that reads them gets RateLimited.
-    """
-    rest = announced
+def _counted(gate: Gate, grant: Grant, receive: Receive) -> Receive:
+    """Any other body is read within a time, which who is held up would not keep: its route gets RateLimited."""
 
     async def counted() -> Message:
-        nonlocal rest
         message = await receive()
-        size = len(message.get("body", b"")) if message["type"] == "http.request" else 0
-        if size > rest:
-            gate.charge_bytes(grant, size - rest)
-        rest = max(0, rest - size)
+        if size := len(message.get("body", b"")):
+            gate.charge_bytes(grant, size)
         return message
 
     return counted
