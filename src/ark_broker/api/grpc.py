@@ -132,6 +132,7 @@ class _Export:
             services = await self._admitted(context)
             self._check_room()
             message = await self._read(messages)
+            self._gate.charge_bytes(services.grant, len(message))
             answer = self._receiver.store(self._store(services, message))
             del message
             return await answer

@@ -11,10 +11,12 @@ import msgspec
 import structlog
 from msgspec import Meta
 
+from ark_broker.access.grants import ANYBODY, Grant
 from ark_broker.api.services import Services
 from ark_broker.model import Event
 from ark_broker.model.errors import ArkBrokerError, NotFound
 from ark_broker.questions.ask import MAX_OPTIONS, MAX_TEXT, MAX_TIMEOUT, Ask, asked_event, check_ask, question_id_for
+from ark_broker.receive.confine import confined_id
 from ark_broker.receive.context import context_of
 from ark_broker.receive.fields import MAX_NAME
 from ark_broker.sessions.questions import OnDeadline, Question, question_json
@@ -82,16 +84,19 @@ class GetAnswer(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_fie
 class Call:
     """Who calls: what correlates the call with a query, and the names that a cancellation finds it by."""
 
-    def __init__(self, meta: Mapping[str, object], headers: Mapping[str, str], request_id: object) -> None:
+    def __init__(
+        self, meta: Mapping[str, object], headers: Mapping[str, str], request_id: object, grant: Grant = ANYBODY
+    ) -> None:
         self.meta = meta
         self.headers = headers
+        self.grant = grant
         self.session_id = headers.get("mcp-session-id")
         self.request_id = request_id
 
     @property
     def attempt(self) -> str | None:
         """The same for a request that is sent again; None where nothing tells."""
-        return None if self.session_id is None else attempt_of(self.session_id, self.request_id)
+        return None if self.session_id is None else attempt_of(self.session_id, self.request_id, self.grant)
 
     def correlate(self, event: Event) -> None:
         """Say what is known of the query: `_meta` goes before headers, and the MCP session comes last."""
@@ -100,9 +105,10 @@ class Call:
         event.mcp_server, event.mcp_session_id = SERVER_NAME, self.session_id
 
 
-def attempt_of(session_id: str, request_id: object) -> str:
-    """Identity of one request of one MCP session."""
-    return f"mcp:{session_id}:{type(request_id).__name__}:{request_id}"
+def attempt_of(session_id: str, request_id: object, grant: Grant) -> str:
+    """Identity of one request of one MCP session: clients of other namespaces may know the session's id."""
+    owner = "" if grant.namespaces is None else ",".join(sorted(grant.namespaces))
+    return f"mcp:{session_id}:{type(request_id).__name__}:{request_id}:{owner}"
 
 
 class Asking:
@@ -154,23 +160,26 @@ class Asking:
             if call.attempt is not None:
                 self._waiting.pop(call.attempt, None)
 
-    async def canceled(self, session_id: str, request_id: object, reason: str | None) -> None:
+    async def canceled(self, services: Services, session_id: str, request_id: object, reason: str | None) -> None:
         """The client gave a call up. Its question is called off, unless all that ran out is the client's patience."""
-        if reason is not None and _TIMED_OUT.search(reason):
+        grant = services.grant
+        if not grant.may("ingest") or (reason is not None and _TIMED_OUT.search(reason)):
             return
-        attempt = attempt_of(session_id, request_id)
+        attempt = attempt_of(session_id, request_id, grant)
         known = self._waiting.get(attempt)
         if known is None:
             # Another replica may hold the call; the question's name is made of what we were told.
             known = question_id_for(attempt)
-        await self.call_off(known, reason or "the request was cancelled")
+            if grant.namespaces is not None and len(grant.namespaces) == 1:
+                known = confined_id(bytes.fromhex(known), *grant.namespaces).hex()
+        await self.call_off(services, known, reason or "the request was cancelled")
 
-    def hung_up(self, question: Question) -> None:
+    def hung_up(self, services: Services, question: Question) -> None:
         """The client closed the request: since 2026-07-28 that is how a call is cancelled."""
         if self._services.readiness.draining or self._services.tail.closing.is_set():
             return
         task = asyncio.get_running_loop().create_task(
-            self.call_off(question.id, "the client closed the request"), name="mcp-call-off"
+            self.call_off(services, question.id, "the client closed the request"), name="mcp-call-off"
         )
         self._cancelling.add(task)
         task.add_done_callback(self._cancelling.discard)
@@ -179,12 +188,13 @@ class Asking:
         """Wait for what is under way."""
         await asyncio.gather(*self._cancelling, return_exceptions=True)
 
-    async def call_off(self, question_id: str, reason: str) -> None:
+    @staticmethod
+    async def call_off(services: Services, question_id: str, reason: str) -> None:
         """Call an open question of an MCP client off; nothing where there is none."""
         try:
-            question = await self._services.desk.get(question_id)
+            question = await services.desk.get(question_id)
             if question.source == "mcp" and question.is_open:
-                await self._services.desk.cancel(question_id, reason[:MAX_TEXT])
+                await services.desk.cancel(question_id, reason[:MAX_TEXT])
         except NotFound:
             pass  # a call of another tool
         except ArkBrokerError as error:

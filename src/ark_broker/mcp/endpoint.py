@@ -18,8 +18,9 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from ark_broker.access.grants import ANYBODY
 from ark_broker.api.errors import message_of, retry_headers, status_of
-from ark_broker.api.services import Services
+from ark_broker.api.services import GRANT, Services
 from ark_broker.mcp.asking import Asking
 from ark_broker.model.errors import ArkBrokerError, TooLarge
 
@@ -65,7 +66,10 @@ class McpEndpoint:
             if isinstance(params, dict):
                 reason = params.get("reason")
                 await self._asking.canceled(
-                    session_id, params.get("requestId"), reason if isinstance(reason, str) else None
+                    self._services.seen_by(scope.get(GRANT, ANYBODY)),
+                    session_id,
+                    params.get("requestId"),
+                    reason if isinstance(reason, str) else None,
                 )
             await Response(status_code=202)(scope, receive, send)
             return

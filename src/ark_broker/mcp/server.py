@@ -207,7 +207,7 @@ class McpServer:
             )
         except asyncio.CancelledError:
             if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
-                self._asking.hung_up(question)
+                self._asking.hung_up(self._seen_by(context), question)
             raise
         return _answered(question, answer)
 
@@ -292,7 +292,7 @@ class McpServer:
     async def _cancel_task(self, context: Context, params: TaskParams) -> dict[str, Any]:
         question = await self._task_question(context, params)
         if question.is_open:
-            await self._asking.call_off(question.id, "the task was cancelled")
+            await self._asking.call_off(self._seen_by(context), question.id, "the task was cancelled")
         return {}
 
     async def _task_question(self, context: Context, params: TaskParams) -> Question:
@@ -312,8 +312,9 @@ class TaskParams(types.RequestParams):
 def _call_of(context: Context) -> Call:
     request = context.request
     headers = {} if request is None else dict(request.headers)
+    grant = ANYBODY if request is None else request.scope.get(GRANT, ANYBODY)
     meta: Mapping[str, object] = (context.params or {}).get("_meta") or {}
-    return Call(meta, headers, context.request_id)
+    return Call(meta, headers, context.request_id, grant)
 
 
 def _takes_tasks(context: Context) -> bool:

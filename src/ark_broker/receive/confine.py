@@ -8,6 +8,11 @@ from ark_broker.model import Event, event_id
 from ark_broker.model.errors import Forbidden
 
 
+def confined_id(identity: bytes, namespace: str) -> bytes:
+    """The identity within the namespace."""
+    return event_id("namespace", namespace, identity)
+
+
 def confine(events: Sequence[Event], namespaces: frozenset[str]) -> None:
     """Give each event its namespace, and mark it as confined to it: its identity, too, is one within the namespace.
 
@@ -25,7 +30,7 @@ def confine(events: Sequence[Event], namespaces: frozenset[str]) -> None:
             raise Forbidden("the token is for several namespaces: each event has to name one of them")
         elif event.namespace not in namespaces:
             raise Forbidden(f"the token is not for the namespace {event.namespace[:100]!r}")
-        identity = event_id("namespace", event.namespace, event.id)
+        identity = confined_id(event.id, event.namespace)
         if event.question_id == event.id.hex():
             # A question that is asked here is called by the identity of the event that asks.
             event.question_id = identity.hex()

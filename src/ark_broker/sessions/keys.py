@@ -4,11 +4,13 @@
     trace:<trace id>           a span's trace                        trace           the first session named
     uid:<query uid>            Ark's query UID                       query-uid       the first
     query:<name>               Ark's query name                      query           the latest
-    query:<name>␟<namespace>   the same, where namespaces are kept apart
     task:<task id>             A2A task                              task            the first
     mcp:<id>@<server>, mcp:<id> MCP session, of a server and alone   mcp-session     the latest
     conversation:<id>          GenAI conversation, A2A context       conversation    the latest
     call:<tool call id>        the model's id of a tool call         tool-call       the latest
+
+Where namespaces are kept apart, those of queries, UIDs, tasks and MCP sessions have one of the namespace's own beside
+them, `<key>␟<namespace>`.
 
 They are listed by how much they are trusted. A tool call's id is trusted least, for some models give the same ones
 again and again: it places an event that has no trace, and joins nothing else.
@@ -46,6 +48,8 @@ _LISTED: Final = frozenset({"uid", "task", "mcp", "call"})
 
 #: Stands between a query's name and its namespace: a control character, which no name may have.
 _OF_NAMESPACE: Final = "\x1f"
+#: Kinds of keys that two namespaces may have alike. (Ids of traces and calls are random.)
+_NAMED_BY_PEOPLE: Final = frozenset({"query", "uid", "task", "mcp"})
 _QUERY_PREFIX: Final = "query:"
 _CALL_PREFIX: Final = "call:"
 
@@ -222,11 +226,13 @@ def _group_of(event: Event) -> Group:
 
 def _tell_apart(found: Group, event: Event) -> None:
     found.namespace, found.confined = event.namespace, event.confined
-    if found.namespace is not None and found.query is not None:
-        # Two namespaces may each have a query of that name.
-        own = f"{query_key(found.query)}{_OF_NAMESPACE}{found.namespace}"
-        at = found.keys.index(query_key(found.query))
-        found.keys = (*found.keys[:at], own, *found.keys[at:])
+    if found.namespace is not None:
+        found.keys = tuple(own for key in found.keys for own in own_keys(key, found.namespace))
+
+
+def own_keys(key: str, namespace: str) -> list[str]:
+    """The key as it is, and before it the one that is the namespace's alone, where two may use the same name."""
+    return [f"{key}{_OF_NAMESPACE}{namespace}", key] if kind_of(key) in _NAMED_BY_PEOPLE else [key]
 
 
 def keys_of(groups: Iterable[Group], *, calls_wait: bool = True) -> set[str]:

@@ -23,6 +23,7 @@ from ark_broker.sessions.keys import (
     conversation_key,
     kind_of,
     mcp_keys,
+    own_keys,
     query_key,
     task_key,
     trace_key,
@@ -129,8 +130,11 @@ async def correlate(
     )
     if not keys:
         raise BadInput(_NOTHING, "query")
-    found = await services.reader.links(keys)
-    key = _deciding(keys, found)
+    # Of a namespace its own keys are asked first.
+    asked = [each for key in keys for own in sorted(services.grant.namespaces or ()) for each in own_keys(key, own)]
+    asked = list(dict.fromkeys([*asked, *keys]))
+    found = await services.reader.links(asked)
+    key = _deciding(asked, found)
     if key is None:
         raise NotFound(f"nothing is known of {', '.join(keys)}")
     return json_response(_answer(key, found))
