@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import httpx
@@ -331,19 +332,25 @@ def streams_of(team: Team) -> Iterator[tuple[str, dict[str, str], str]]:
 
 async def test_no_stream_has_anything_of_the_other_stored_or_live(teams: Teams) -> None:
     for team, other in teams:
-        for path, params, _name in streams_of(team):
-            async with listening(team.http, path, **params) as heard:
-                assert heard.status == 200, (path, heard.data)
-                # The other one first: what is heard of us after that is heard in its order.
-                await other.send(SHARED, SHARED_TRACE, f"{SHARED}-session")
-                await other.send(other.word, other.trace, other.named("session"))
-                await team.send(SHARED, SHARED_TRACE, f"{SHARED}-session")
-                await team.send(team.word, team.trace, team.named("session"))
+        async with AsyncExitStack() as open_streams:
+            streams = [
+                (path, await open_streams.enter_async_context(listening(team.http, path, **params)))
+                for path, params, _name in streams_of(team)
+            ]
+            assert {heard.status for _, heard in streams} == {200}
+            # The other one first: what is heard of us after that is heard in its order.
+            await other.send(SHARED, SHARED_TRACE, f"{SHARED}-session")
+            await other.send(other.word, other.trace, other.named("session"))
+            await team.send(SHARED, SHARED_TRACE, f"{SHARED}-session")
+            await team.send(team.word, team.trace, team.named("session"))
+            for _, heard in streams:
                 await heard.until(team.word)
-                await teams.tell(other, "later")
-                await teams.tell(team, "later")
+            await teams.tell(other, "later")
+            await teams.tell(team, "later")
+            for path, heard in streams:
                 if path in ("/v1/events/stream", "/events"):
                     await heard.until("later")
+            for path, heard in streams:
                 assert other.word.encode() not in heard.data, (team.word, path, heard.data[-3000:])
 
 
@@ -371,13 +378,11 @@ async def test_a_stream_of_the_others_is_as_silent_as_one_of_nothing(database_ur
                 listening(team.http, nothing.path, **dict(nothing.params)) as quiet,
             ):
                 await other.send(other.word, other.trace, other.named("session"))
-                beats = heard.data.count(b"\n: ") + 3
                 for each in (heard, quiet):
                     await each.until(": ")
                 await_beats = [each.data.count(b": ") for each in (heard, quiet)]
                 for each, before in zip((heard, quiet), await_beats, strict=True):
                     await _more_beats(each, before + 2)
-                del beats
                 said = [re.sub(rb": [\w-]+\n\n", b"", each.data) for each in (heard, quiet)]
                 assert said[0] == said[1], path
 
