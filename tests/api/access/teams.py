@@ -47,10 +47,12 @@ class Team:
     async def send(self, word: str, trace: str, session: str | None) -> None:
         """One of everything, in `<word>-session` and so on."""
         await self.spans(word, trace, session)
-        await self.records(word, session)
-        await self.custom(word, session)
-        await self.ark(word, session)
-        await self.others(word, session)
+        await asyncio.gather(
+            self.records(word, session),
+            self.custom(word, session),
+            self.ark(word, session),
+            self.others(word, session),
+        )
 
     async def spans(self, word: str, trace: str, session: str | None) -> None:
         named = {} if session is None else {"session.id": session}
@@ -168,10 +170,12 @@ class Teams:
     async def fill(self) -> None:
         """Everything once for each: under names of its own, and under the same names as the other."""
         for team in (self.alpha, self.bravo):
-            await team.send(team.word, team.trace, team.named("session"))
-            await team.send(SHARED, SHARED_TRACE, f"{SHARED}-session")
-            # What names no session: it is found by the query, or the trace.
-            await team.send(team.named("bare"), team.trace[::-1], None)
+            await asyncio.gather(
+                team.send(team.word, team.trace, team.named("session")),
+                team.send(SHARED, SHARED_TRACE, f"{SHARED}-session"),
+                # What names no session: it is found by the query, or the trace.
+                team.send(team.named("bare"), team.trace[::-1], None),
+            )
         await self.tell(self.alpha, "told")
         await self.tell(self.bravo, "told")
 
