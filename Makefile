@@ -11,6 +11,9 @@ BENCH ?=
 CONFORMANCE ?=
 TEST ?=
 
+# Tests wait for disks and for processes more than they compute: three workers for two cores.
+WORKERS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
@@ -27,13 +30,13 @@ run: install ## Run the broker; Ctrl-C stops it
 	@exec $(BIN)/ark-broker serve
 
 test: dev ## Run the whole suite, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest -n auto --ignore=tests/image/test_image.py $(TEST)
+	$(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/image/test_image.py $(TEST)
 
 image: dev ## Carry out the Dockerfile's steps without a container engine, and run the result; as root, with the network
 	$(BIN)/python -m pytest tests/image $(TEST)
 
 quick: dev ## Run the suite without what takes tens of seconds
-	$(BIN)/python -m pytest -n auto -m "not slow" $(TEST)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(TEST)
 
 lint: dev ## Check style, types, import direction and the generated docs
 	$(BIN)/ruff check
