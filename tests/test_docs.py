@@ -65,7 +65,7 @@ def test_links_lead_to_files_that_exist(page: Path) -> None:
 
 def test_every_variable_that_is_mentioned_exists(page: Path) -> None:
     known = {variable(name) for name in Settings.model_fields}
-    known |= {"ARK_BROKER_URL", "ARK_BROKER_TEST_POSTGRES_URL"}
+    known |= {"ARK_BROKER_URL", "ARK_BROKER_TOKEN", "ARK_BROKER_TEST_POSTGRES_URL"}
 
     assert set(re.findall(r"ARK_BROKER_[A-Z0-9_]*[A-Z0-9]", page.read_text())) <= known
 
