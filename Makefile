@@ -1,7 +1,7 @@
 # Everything a contributor runs. Needs make and any Python from 3.11 on; all else goes into .venv.
 #
 #   make run      the broker, on SQLite, at http://127.0.0.1:4318; ARK_BROKER_… settings are handed through
-#   make test     the whole suite, on SQLite and on a PostgreSQL that the tests start
+#   make test     the suite, on SQLite and on a PostgreSQL that the tests start
 #   make help     the rest
 
 # PYTHON=/path/to/python chooses the interpreter. BENCH=, TEST= and CONFORMANCE= are handed to the benchmarks, to pytest
@@ -29,11 +29,15 @@ help: ## List the targets
 run: install ## Run the broker; Ctrl-C stops it
 	@exec $(BIN)/ark-broker serve
 
-test: dev ## Run the whole suite, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/image/test_image.py $(TEST)
+test: dev ## Run the suite, on SQLite and PostgreSQL
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --ignore=tests/image/test_image.py $(TEST)
 
 image: dev ## Carry out the Dockerfile's steps without a container engine, and run the result; as root, with the network
 	$(BIN)/python -m pytest tests/image $(TEST)
+
+.PHONY: slow
+slow: dev ## Run what takes long: faults, replicas, processes that are killed, imports, Ark's programs
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow --ignore=tests/image/test_image.py $(TEST)
 
 quick: dev ## Run the suite without what takes tens of seconds
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(TEST)

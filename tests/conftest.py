@@ -106,3 +106,14 @@ def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
 def broker(start_broker: StartBroker, database_url: str) -> Broker:
     """One broker, ready, on a fresh database of either kind."""
     return start_broker(database_url)
+
+
+#: Suites of which each test starts, kills or feeds real processes: minutes in all.
+_SLOW = ("tests/chaos/", "tests/e2e/", "tests/cli/test_import.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make slow` runs."""
+    for item in items:
+        if item.nodeid.startswith(_SLOW):
+            item.add_marker(pytest.mark.slow)
