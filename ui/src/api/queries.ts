@@ -1,0 +1,66 @@
+import { QueryClient, queryOptions } from "@tanstack/react-query";
+import { ApiError, get, path } from "./http";
+import type { Conversation, EventPage, Me, Question, QuestionPage, Session, Trace } from "./types";
+
+/** Reads are repeated while the broker is away; what it refuses is shown at once. */
+export function makeQueryClient(): QueryClient {
+  return new QueryClient({
+    defaultOptions: {
+      queries: {
+        retry: (failures, error) => error instanceof ApiError && error.isPassing && failures < 5,
+        retryDelay: (failures) => Math.min(500 * 2 ** failures, 10_000),
+        staleTime: 2_000,
+        refetchOnWindowFocus: true,
+      },
+    },
+  });
+}
+
+export const me = queryOptions({
+  queryKey: ["me"],
+  queryFn: ({ signal }) => get<Me>("/v1/me", signal),
+  staleTime: 60_000,
+});
+
+export const sessionQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["session", id],
+    queryFn: ({ signal }) => get<Session>(path(["v1", "sessions", id]), signal),
+  });
+
+export const conversationQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["conversation", id],
+    queryFn: ({ signal }) => get<Conversation>(path(["v1", "sessions", id, "conversation"]), signal),
+  });
+
+export const traceQuery = (traceId: string) =>
+  queryOptions({
+    queryKey: ["trace", traceId],
+    queryFn: ({ signal }) => get<Trace>(path(["v1", "traces", traceId]), signal),
+  });
+
+export const eventsQuery = (id: string, after: number, query?: string) =>
+  queryOptions({
+    queryKey: ["events", id, after, query],
+    queryFn: ({ signal }) =>
+      get<EventPage>(path(["v1", "sessions", id, "events"], { after, limit: 500, query }), signal),
+  });
+
+export const openQuestions = queryOptions({
+  queryKey: ["questions", "open"],
+  queryFn: ({ signal }) =>
+    get<QuestionPage>(path(["v1", "questions"], { state: "open", limit: 200 }), signal),
+});
+
+export const questionQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["question", id],
+    queryFn: ({ signal }) => get<Question>(path(["v1", "questions", id]), signal),
+  });
+
+/** The newest ones, whatever came of them. */
+export const recentQuestions = queryOptions({
+  queryKey: ["questions", "recent"],
+  queryFn: ({ signal }) => get<QuestionPage>(path(["v1", "questions"], { limit: 100 }), signal),
+});

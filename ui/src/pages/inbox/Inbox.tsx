@@ -1,0 +1,101 @@
+import { useQuery } from "@tanstack/react-query";
+import clsx from "clsx";
+import { ArrowLeft } from "lucide-react";
+import { useEffect, useMemo, useRef } from "react";
+import { Link, useSearchParams } from "react-router";
+import { openQuestions, questionQuery, recentQuestions } from "../../api/queries";
+import { printable } from "../../format";
+import { AnswerForm } from "../../parts/AnswerForm";
+import { Failure, Loading, Notice } from "../../parts/Notice";
+import styles from "./Inbox.module.css";
+import { inboxRows } from "./inboxRows";
+import { QuestionList } from "./QuestionList";
+import { useLiveQuestions } from "./useLiveQuestions";
+
+/** Everything that waits for a person, in all sessions; answered in place. `?question=` names the one that is looked at. */
+export function Inbox() {
+  useLiveQuestions();
+  const open = useQuery(openQuestions);
+  const recent = useQuery(recentQuestions);
+  const [parameters, setParameters] = useSearchParams();
+  const detail = useRef<HTMLElement>(null);
+  const rows = useMemo(
+    () => inboxRows(open.data?.items ?? [], recent.data?.items ?? []),
+    [open.data, recent.data],
+  );
+  useEffect(() => {
+    document.title = "Inbox · Ark Broker";
+    return () => {
+      document.title = "Ark Broker";
+    };
+  }, []);
+
+  if (open.data === undefined) {
+    return open.error === null ? (
+      <Loading what="the inbox" />
+    ) : (
+      <Failure error={open.error} retry={() => void open.refetch()} />
+    );
+  }
+  const named = parameters.get("question") ?? undefined;
+  const first = rows.find((row) => row.kind === "question")?.key;
+  const shown = named ?? first;
+  const select = (id: string) => setParameters({ question: id }, { replace: true });
+  if (shown === undefined) {
+    return (
+      <Notice title="Nobody waits for an answer">
+        <p>
+          A question that an agent asks, through MCP, A2A or <code>POST /v1/questions</code>, appears here by
+          itself.
+        </p>
+      </Notice>
+    );
+  }
+  return (
+    <div className={clsx(styles.inbox, named !== undefined && styles.isOpen)}>
+      <h1 className="visually-hidden">Inbox: {open.data.items.length} waiting</h1>
+      <QuestionList
+        rows={rows}
+        selected={shown}
+        onSelect={select}
+        onEnter={() =>
+          detail.current
+            ?.querySelector<HTMLElement>("form input, form textarea, form select, form button")
+            ?.focus()
+        }
+      />
+      <section ref={detail} className={styles.detail} aria-label="The question">
+        <Link to="?" className={styles.back}>
+          <ArrowLeft size={14} aria-hidden /> All questions
+        </Link>
+        <article className={styles.card} key={shown}>
+          <Place questionId={shown} />
+          <AnswerForm questionId={shown} />
+        </article>
+        <p className={styles.keys}>
+          <kbd>↑</kbd> <kbd>↓</kbd> next question · <kbd>Enter</kbd> to its answer · <kbd>Ctrl</kbd>{" "}
+          <kbd>Enter</kbd> sends it
+        </p>
+      </section>
+    </div>
+  );
+}
+
+/** The session and query that the question belongs to. */
+function Place({ questionId }: { questionId: string }) {
+  const { data } = useQuery(questionQuery(questionId));
+  if (data?.session === undefined) return null;
+  const session = `/ui/sessions/${encodeURIComponent(data.session)}`;
+  return (
+    <nav className={styles.place} aria-label="Where it belongs">
+      <Link to={session}>{printable(data.session)}</Link>
+      {data.query !== undefined && (
+        <>
+          <span aria-hidden>›</span>
+          <Link to={`${session}?query=${encodeURIComponent(data.query)}`}>{printable(data.query)}</Link>
+        </>
+      )}
+      {data.source !== undefined && <span className={styles.source}>{printable(data.source)}</span>}
+    </nav>
+  );
+}

@@ -1,0 +1,5 @@
+import { Notice } from "../../parts/Notice";
+
+export function Overview() {
+  return <Notice title="Overview" />;
+}

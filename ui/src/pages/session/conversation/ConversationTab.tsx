@@ -1,0 +1,5 @@
+import type { TabProps } from "../Session";
+
+export function ConversationTab({ id }: TabProps) {
+  return <p>{id}</p>;
+}

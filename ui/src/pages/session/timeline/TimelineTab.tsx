@@ -1,0 +1,5 @@
+import type { TabProps } from "../Session";
+
+export function TimelineTab({ id }: TabProps) {
+  return <p>{id}</p>;
+}

@@ -1,0 +1,5 @@
+import { Notice } from "../../parts/Notice";
+
+export function Sessions() {
+  return <Notice title="Sessions" />;
+}

@@ -1,0 +1,261 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useRef, useState } from "react";
+import { ApiError, path, send } from "../api/http";
+import { me, questionQuery } from "../api/queries";
+import type { Json, Question } from "../api/types";
+import { ago, dateTime, duration, moment, printable } from "../format";
+import { AnswerField } from "./AnswerFields";
+import styles from "./AnswerForm.module.css";
+import {
+  type Choice,
+  type Draft,
+  draftOf,
+  type FieldErrors,
+  fieldOf,
+  placed,
+  readDraft,
+} from "./answerSchema";
+import { Button } from "./Button";
+import { CallOff } from "./CallOff";
+import { JsonView } from "./JsonView";
+import { Failure, Loading } from "./Notice";
+import { Status } from "./Status";
+import { useNow } from "./useNow";
+
+interface Props {
+  questionId: string;
+  onAnswered?(): void;
+}
+
+/** Others may answer too, elsewhere. */
+const LOOK_AGAIN_MS = 5_000;
+
+/** A question: who asks what, and a form to answer it in place, or what came of it. */
+export function AnswerForm({ questionId, onAnswered }: Props) {
+  const { data, error, refetch } = useQuery({
+    ...questionQuery(questionId),
+    refetchInterval: (query) => (query.state.data?.state === "open" ? LOOK_AGAIN_MS : false),
+  });
+  if (data === undefined) {
+    return error === null ? (
+      <Loading what="the question" />
+    ) : (
+      <Failure error={error} retry={() => void refetch()} />
+    );
+  }
+  return (
+    <div className={styles.question}>
+      <p className={styles.text}>{printable(data.text ?? "Somebody is asked, and it is not known what.")}</p>
+      {data.context !== undefined && <p className={styles.context}>{printable(data.context)}</p>}
+      <Asked question={data} />
+      {/* The form stays while it tells that somebody was faster. */}
+      <Body question={data} onAnswered={onAnswered} />
+    </div>
+  );
+}
+
+const AT_DEADLINE = { fail: "expires", default: "is answered by default", escalate: "is escalated" } as const;
+
+/** Who asks, since when, and until when. */
+function Asked({ question }: { question: Question }) {
+  const now = useNow();
+  const deadline = question.state === "open" ? moment(question.deadline) : undefined;
+  return (
+    <p className={styles.meta}>
+      <Status of={question.state} />
+      {question.askedBy !== undefined && <span>{printable(question.askedBy)} asks</span>}
+      {question.askedAt !== undefined && (
+        <time dateTime={question.askedAt} title={dateTime(question.askedAt)}>
+          {ago(question.askedAt, now)}
+        </time>
+      )}
+      {deadline !== undefined && question.escalatedAt === undefined && (
+        <span
+          className={deadline - now < 60_000 ? styles.urgent : undefined}
+          title={dateTime(question.deadline)}
+        >
+          {AT_DEADLINE[question.onDeadline ?? "fail"]}{" "}
+          {deadline > now ? `in ${duration(deadline - now)}` : "now"}
+        </span>
+      )}
+      {question.escalatedAt !== undefined && <span className={styles.urgent}>escalated</span>}
+      {question.blocking === false && <span>the query goes on meanwhile</span>}
+      {question.secret === true && <span>the answer is not stored</span>}
+    </p>
+  );
+}
+
+function Body({ question, onAnswered }: { question: Question; onAnswered: (() => void) | undefined }) {
+  const who = useQuery(me);
+  const [wasLate, setWasLate] = useState(false);
+  if (question.state !== "open") return <Outcome question={question} wasLate={wasLate} />;
+  if (question.answerable === false) {
+    return (
+      <p className={styles.note}>
+        This is answered where it was asked ({printable(question.source ?? "elsewhere")}); here it is only
+        shown.
+      </p>
+    );
+  }
+  if (who.data?.permissions.includes("answer") !== true) {
+    return <p className={styles.note}>You may read this question, but not answer it.</p>;
+  }
+  const by = who.data.authentication ? who.data.name : undefined;
+  return <Form question={question} by={by} onAnswered={onAnswered} onLate={() => setWasLate(true)} />;
+}
+
+/** What came of a question that is over. */
+function Outcome({ question, wasLate }: { question: Question; wasLate: boolean }) {
+  const by = question.answeredBy;
+  return (
+    <div className={styles.outcome} role="status">
+      {wasLate && (
+        <p className={styles.late}>
+          Somebody was faster:{" "}
+          {question.state === "answered" ? "this is the answer that counts." : "it is over."}
+        </p>
+      )}
+      {question.state === "answered" ? (
+        <>
+          <span className={styles.label}>
+            Answered{by === undefined ? "" : ` by ${printable(by)}`}
+            {question.endedAt !== undefined && (
+              <span className={styles.optional}>{dateTime(question.endedAt)}</span>
+            )}
+          </span>
+          {question.answer === undefined ? (
+            <p className={styles.note}>The answer was handed over, and not stored.</p>
+          ) : (
+            <JsonView value={question.answer} />
+          )}
+        </>
+      ) : (
+        <p className={styles.note}>
+          {question.state === "expired" ? "It expired" : "It was called off"}
+          {question.endedAt === undefined ? "" : `, ${dateTime(question.endedAt)}`}
+          {question.reason === undefined ? "." : `: ${printable(question.reason)}`}
+        </p>
+      )}
+    </div>
+  );
+}
+
+interface FormProps {
+  question: Question;
+  by: string | undefined;
+  onAnswered: (() => void) | undefined;
+  onLate(): void;
+}
+
+function Form({ question, by, onAnswered, onLate }: FormProps) {
+  const client = useQueryClient();
+  const [field] = useState(() => fieldOf(question.schema, question.options));
+  const [draft, setDraft] = useState<Draft>(() => draftOf(field));
+  const [errors, setErrors] = useState<FieldErrors>({});
+  const [isSending, setSending] = useState(false);
+  const form = useRef<HTMLFormElement>(null);
+  const url = (what: string) => path(["v1", "questions", question.id, what]);
+
+  const fail = (found: FieldErrors) => {
+    setErrors(found);
+    requestAnimationFrame(() => form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus());
+  };
+  const post = async (to: string, body: Json) => {
+    setSending(true);
+    setErrors({});
+    try {
+      const after = await send<Question>("POST", to, body);
+      client.setQueryData(questionQuery(question.id).queryKey, after);
+      void client.invalidateQueries({ queryKey: ["questions"] });
+      onAnswered?.();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 409) {
+        const after = await client
+          .fetchQuery({ ...questionQuery(question.id), staleTime: 0 })
+          .catch(() => undefined);
+        void client.invalidateQueries({ queryKey: ["questions"] });
+        if (after !== undefined && after.state !== "open") onLate();
+      }
+      fail(placed(field, error.field, error.message));
+    } finally {
+      setSending(false);
+    }
+  };
+  const answer = (value: Json) =>
+    post(url("answer"), by === undefined ? { answer: value } : { answer: value, answeredBy: by });
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    const { value, errors: found } = readDraft(field, draft);
+    if (Object.keys(found).length > 0) fail(found);
+    else if (value !== undefined) void answer(value);
+  };
+
+  const quick = quickChoices(field);
+  const general = errors[""];
+  return (
+    <form
+      ref={form}
+      className={styles.form}
+      noValidate
+      onSubmit={submit}
+      aria-label={`Answer to: ${printable(question.text ?? "a question")}`}
+      onKeyDown={(event) => {
+        if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.requestSubmit();
+      }}
+    >
+      {quick === undefined && (
+        <AnswerField
+          field={field}
+          place="answer"
+          draft={draft}
+          errors={errors}
+          disabled={isSending}
+          onChange={setDraft}
+        />
+      )}
+      {(general ?? (quick && errors.answer)) !== undefined && (
+        <p className={styles.error} role="alert">
+          {printable(general ?? errors.answer ?? "")}
+        </p>
+      )}
+      <div className={styles.actions}>
+        {quick?.map((each) => (
+          <Button
+            key={JSON.stringify(each.value)}
+            className={styles.quick}
+            disabled={isSending}
+            onClick={() => void answer(each.value)}
+          >
+            {printable(each.label)}
+          </Button>
+        ))}
+        {quick === undefined && (
+          <Button type="submit" primary disabled={isSending}>
+            {isSending ? "Sending …" : "Answer"}
+          </Button>
+        )}
+        <CallOff
+          disabled={isSending}
+          onCallOff={(reason) => void post(url("cancel"), reason === "" ? {} : { reason })}
+        />
+      </div>
+    </form>
+  );
+}
+
+const MOST_QUICK = 6;
+const LONGEST_QUICK = 160;
+
+/** Few and short choices are one press each. */
+function quickChoices(field: ReturnType<typeof fieldOf>): Choice[] | undefined {
+  if (field.kind === "boolean") {
+    return [
+      { value: true, label: "Yes" },
+      { value: false, label: "No" },
+    ];
+  }
+  if (field.kind !== "choice" || field.choices.length > MOST_QUICK) return undefined;
+  const length = field.choices.reduce((sum, each) => sum + each.label.length, 0);
+  return length > LONGEST_QUICK ? undefined : field.choices;
+}

@@ -1,0 +1,32 @@
+import { createBrowserRouter, Navigate } from "react-router";
+import { Inbox } from "./pages/inbox/Inbox";
+import { Missing } from "./pages/Missing";
+import { Session } from "./pages/session/Session";
+import { Sessions } from "./pages/sessions/Sessions";
+import { Shell } from "./shell/Shell";
+
+/**
+ * The pages, by path. A session's parts are tabs with paths of their own:
+ * /ui/sessions/ID, …/timeline, …/conversation, …/raw; `?query=` names the query that is looked at, `?event=` an event's seq.
+ */
+export function makeRouter() {
+  return createBrowserRouter([
+    {
+      path: "/",
+      element: <Shell />,
+      children: [
+        { index: true, element: <Navigate to="/ui/sessions" replace /> },
+        { path: "ui", element: <Navigate to="/ui/sessions" replace /> },
+        { path: "ui/sessions", element: <Sessions /> },
+        { path: "ui/sessions/:id/:tab?", element: <Session /> },
+        { path: "ui/inbox", element: <Inbox /> },
+        // Charts are large, and on one page only.
+        {
+          path: "ui/overview",
+          lazy: async () => ({ Component: (await import("./pages/overview/Overview")).Overview }),
+        },
+        { path: "*", element: <Missing /> },
+      ],
+    },
+  ]);
+}
