@@ -26,7 +26,7 @@ PREFIX: Final = "ARK_BROKER_"
 
 #: Read by other programs of this project: the commands that speak to a broker, and the tests.
 #: And those that Kubernetes sets beside a Service named `ark-broker`.
-_NOT_SETTINGS: Final = re.compile(r"ARK_BROKER_(URL|TOKEN|TEST_\w+|SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_\w+)")
+_NOT_SETTINGS: Final = re.compile(r"ARK_BROKER_(URL|TOKEN|CONFIG|TEST_\w+|SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_\w+)")
 
 _SIZE_UNITS: Final = {
     "": 1,

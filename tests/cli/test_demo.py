@@ -181,9 +181,11 @@ def test_chunks_are_one_stream_for_each_query_and_only_the_first_completes(
 def test_it_ends_with_the_commands_to_look_at_it(recorder_url: str) -> None:
     output = run_demo(recorder_url).output
 
+    assert f"{recorder_url}/ui/sessions/session-abc\n" in output
+    assert f"ark-broker session session-abc --url {recorder_url}\n" in output
+    assert f"ark-broker tail session-abc --url {recorder_url}\n" in output
+    assert f"ark-broker replay query-001 --url {recorder_url}\n" in output
     assert f"curl {recorder_url}/v1/sessions/session-abc\n" in output
-    assert f"curl -N {recorder_url}/v1/sessions/session-abc/stream\n" in output
-    assert f"curl -N {recorder_url}/v1/queries/query-001/stream\n" in output
 
 
 def test_a_second_demo_gets_names_of_its_own(recorder: Recorder, recorder_url: str) -> None:

@@ -6,21 +6,21 @@ from typer.testing import CliRunner
 
 from ark_broker import __version__
 from ark_broker.cli.main import app
-from tests.support.process import environment, run_command
+from tests.support.process import PROGRAM, environment, run_command
 
 
 def test_every_command_explains_itself() -> None:
     assert {command.name or command.callback.__name__ for command in app.registered_commands} == {
-        "serve",
-        "migrate",
-        "answer",
-        "demo",
-        "questions",
-        "import",
-        "version",
+        *("serve", "migrate", "demo", "doctor", "version"),
+        *("sessions", "session", "tail", "replay", "conversation", "questions", "correlate", "top", "status"),
+        *("answer", "send", "export", "import"),
     }
     for command in app.registered_commands:
         assert command.callback.__doc__
+    for command in app.registered_commands:
+        if command.rich_help_panel in ("Look", "Act") and command.name != "import":
+            assert "Exit codes: " in command.callback.__doc__
+            assert "\n        ark-broker " in command.callback.__doc__, "an example"
 
 
 @pytest.mark.parametrize("arguments", [["version"], ["--version"]])
@@ -36,6 +36,27 @@ def test_help_says_what_exit_codes_mean() -> None:
 
     assert result.exit_code == 0
     assert "Exit codes" in result.stdout
+
+
+def test_completion_for_a_shell_is_printed() -> None:
+    shown = subprocess.run(
+        ["bash", "-c", f"{PROGRAM} --show-completion bash; exit $?"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = subprocess.run(
+        [PROGRAM],
+        env=environment()
+        | {"_ARK_BROKER_COMPLETE": "complete_bash", "COMP_WORDS": "ark-broker sess", "COMP_CWORD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "complete -o default -F _ark_broker_completion ark-broker" in shown.stdout
+    assert words.stdout.split() == ["sessions", "session"]
 
 
 def test_an_unknown_option_is_exit_code_2() -> None:

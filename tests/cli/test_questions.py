@@ -6,6 +6,7 @@ import json
 
 import httpx
 
+from tests.cli.terminal import on_terminal
 from tests.support.process import Broker, run_command
 
 
@@ -25,10 +26,11 @@ def test_a_person_lists_what_waits_and_answers_it(broker: Broker) -> None:
     again = run_command("answer", question, "no", "--url", broker.url)
     left = run_command("questions", "--url", broker.url)
 
-    assert listed.stdout == f'{question}  open  s1/q1  Deploy? ["yes", "no", 3]\n'
-    assert (answered.returncode, '→ "yes"' in answered.stdout) == (0, True)
+    [row] = [line.split("\t") for line in listed.stdout.splitlines()]
+    assert (row[:3], row[4]) == ([question, "open", "s1/q1"], 'Deploy? ["yes", "no", 3]')
+    assert (answered.returncode, '-> "yes" by ann' in answered.stdout) == (0, True)
     assert (again.returncode, "the question is answered" in again.stderr) == (1, True)
-    assert left.stdout == "nothing waits for an answer\n"
+    assert (left.returncode, left.stdout) == (0, "")
     assert httpx.get(f"{broker.url}/v1/questions/{question}").json()["answeredBy"] == "ann"
 
 
@@ -55,11 +57,61 @@ def test_what_telemetry_says_cannot_write_on_the_terminal(broker: Broker) -> Non
 
     [line] = run_command("questions", "--url", broker.url).stdout.splitlines()
 
-    assert line.isprintable()
+    assert line.replace("\t", "").isprintable()
 
 
 def test_a_broker_that_is_not_there_is_said_in_one_line() -> None:
     done = run_command("questions", "--url", "http://127.0.0.1:9")
 
-    assert done.returncode == 1
-    assert done.stderr.startswith("ark-broker: cannot reach the broker at http://127.0.0.1:9")
+    assert done.returncode == 5
+    assert done.stderr.startswith("ark-broker: no answer from http://127.0.0.1:9")
+
+
+def test_on_a_terminal_a_choice_is_asked_for(broker: Broker) -> None:
+    question = ask(broker)
+
+    with on_terminal("answer", question, "--url", broker.url, "--by", "ann") as terminal:
+        terminal.wait_for("Deploy?")
+        terminal.wait_for("2) no")
+        terminal.type("maybe\n")
+        terminal.wait_for('"maybe" cannot be the answer')
+        terminal.type("2\n")
+        assert terminal.wait() == 0
+        terminal.wait_for('-> "no" by ann')
+    assert httpx.get(f"{broker.url}/v1/questions/{question}").json()["answer"] == "no"
+
+
+def test_a_form_is_made_from_the_schema(broker: Broker) -> None:
+    schema = {
+        "type": "object",
+        "required": ["approved"],
+        "properties": {"approved": {"type": "boolean"}, "comment": {"type": "string"}},
+    }
+    question = ask(broker, options=None, schema=schema)
+
+    with on_terminal("answer", question, "--url", broker.url) as terminal:
+        terminal.wait_for("approved (yes/no)")
+        terminal.type("yes\n")
+        terminal.wait_for("comment, empty to leave it out")
+        terminal.type("\n")
+        assert terminal.wait() == 0
+    assert httpx.get(f"{broker.url}/v1/questions/{question}").json()["answer"] == {"approved": True}
+
+
+def test_whoever_leaves_the_form_answers_nothing(broker: Broker) -> None:
+    question = ask(broker)
+
+    with on_terminal("answer", question, "--url", broker.url) as terminal:
+        terminal.wait_for("answer (1-3)")
+        terminal.type("\x03")
+        assert terminal.wait() == 130
+    assert httpx.get(f"{broker.url}/v1/questions/{question}").json()["state"] == "open"
+
+
+def test_a_question_that_is_over_is_not_asked_again(broker: Broker) -> None:
+    question = ask(broker)
+    run_command("answer", question, "yes", "--url", broker.url)
+
+    with on_terminal("answer", question, "--url", broker.url) as terminal:
+        assert terminal.wait() == 1
+        terminal.wait_for("the question is answered")

@@ -1,15 +1,77 @@
-"""How the commands that speak to a broker say who they are."""
+"""Which broker a command speaks to, and the token it shows.
+
+The broker's URL: `--url`, else `ARK_BROKER_URL`, else `url` of the configuration file, else this machine's port 4318.
+The token: `ARK_BROKER_TOKEN`, else `token` of the configuration file, which is only shown to the broker that the file
+names. There is no option for it: what is typed is seen by everybody on the machine.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final
 
-#: The token for a broker with authentication. A variable and no option: options are seen by everybody on the machine.
+import typer
+
+if TYPE_CHECKING:
+    from ark_broker.cli.broker import BrokerClient
+
+DEFAULT_URL: Final = "http://127.0.0.1:4318"
+URL: Final = "ARK_BROKER_URL"
 TOKEN: Final = "ARK_BROKER_TOKEN"  # noqa: S105 - the name of a variable
 
+#: The option of every command that speaks to a broker.
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url", metavar="URL", help="The broker.", show_default=f"ARK_BROKER_URL, the config file, {DEFAULT_URL}"
+    ),
+]
 
-def bearer() -> dict[str, str]:
-    """The header that shows the token; none where there is no token."""
-    token = os.environ.get(TOKEN, "").strip()
+
+def not_empty(name: str | None) -> str | None:
+    """Callback of arguments that are names: an empty one is no name, and would be another address."""
+    if name == "":
+        raise typer.BadParameter("it cannot be empty")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A broker, without a slash at the end, and the token for it. The token is never part of what is shown."""
+
+    url: str
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Connection({self.url!r})"
+
+
+def connection(url: str | None = None) -> Connection:
+    """The connection for this command line, environment and configuration file.
+
+    Raises ConfigError where the file cannot be used.
+    """
+    from ark_broker.cli.configuration import load
+
+    config = load()
+    named = (url or os.environ.get(URL, "").strip() or config.url or DEFAULT_URL).rstrip("/")
+    if not named.startswith(("http://", "https://")):
+        raise typer.BadParameter(f"{named!r} is no URL: it begins with http:// or https://", param_hint="--url")
+    token = os.environ.get(TOKEN, "").strip() or None
+    if token is None and named == (config.url or DEFAULT_URL).rstrip("/"):
+        token = config.token
+    return Connection(named, token)
+
+
+def bearer(url: str | None = None) -> dict[str, str]:
+    """The header that shows the token for the broker at `url`; none where there is no token."""
+    token = connection(url).token
     return {"authorization": f"Bearer {token}"} if token else {}
+
+
+def connect(url: str | None = None, *, timeout: float = 30.0) -> BrokerClient:
+    """A client of that broker; use it in a `with`. `timeout` is seconds for one request."""
+    from ark_broker.cli.broker import BrokerClient
+
+    return BrokerClient(connection(url), timeout=timeout)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-DEFAULT_URL: Final = "http://127.0.0.1:4318"
+from ark_broker.cli.connection import DEFAULT_URL, Url, connection
+
+__all__ = ["DEFAULT_URL", "demo"]
 
 
 def _speed(text: str) -> float:
@@ -25,9 +27,7 @@ def _speed(text: str) -> float:
 
 
 def demo(
-    url: Annotated[
-        str, typer.Option(envvar="ARK_BROKER_URL", metavar="URL", help="The broker to play it into.")
-    ] = DEFAULT_URL,
+    url: Url = None,
     speed: Annotated[
         float,
         typer.Option(
@@ -53,12 +53,17 @@ def demo(
     """
     from rich.console import Console
 
+    from ark_broker.cli.configuration import ConfigError
     from ark_broker.cli.demo_producer import Producer, ProducerError
     from ark_broker.cli.demo_story import Stage, choose_names, play, play_and_ask
 
     console = Console(highlight=False)
     try:
-        with Producer(url.rstrip("/")) as producer:
+        named = connection(url)
+    except ConfigError as error:
+        _fail(str(error))
+    try:
+        with Producer(named.url) as producer:
             names = choose_names(session, taken=producer.has_session)
             stage = Stage(producer, console, speed)
             if ask:
@@ -70,15 +75,18 @@ def demo(
                 play(names, stage)
     except ProducerError as error:
         _fail(str(error))
-    console.print(_next_steps(url.rstrip("/"), names.session, names.query(1)), markup=False, soft_wrap=True)
+    console.print(_next_steps(named.url, names.session, names.query(1)), markup=False, soft_wrap=True)
 
 
 def _next_steps(url: str, session: str, query: str) -> str:
+    there = "" if url == DEFAULT_URL else f" --url {url}"
     return f"""
 Look at it:
-  the session           curl {url}/v1/sessions/{session}
-  its events, live      curl -N {url}/v1/sessions/{session}/stream
-  as a consumer sees it curl -N {url}/v1/queries/{query}/stream"""
+  in a browser          {url}/ui/sessions/{session}
+  as a tree             ark-broker session {session}{there}
+  its events, live      ark-broker tail {session}{there}
+  what was streamed     ark-broker replay {query}{there}
+  the session, as JSON  curl {url}/v1/sessions/{session}"""
 
 
 def _fail(message: str) -> NoReturn:

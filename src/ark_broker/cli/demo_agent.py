@@ -35,6 +35,7 @@ class McpAgent:
 
     def __init__(self, url: str) -> None:
         self._url = f"{url}/mcp"
+        self._headers = bearer(url)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="demo-agent", daemon=True)
 
@@ -75,7 +76,7 @@ class McpAgent:
 
     async def _call(self, tool: str, arguments: dict[str, Any], meta: dict[str, str]) -> dict[str, Any]:
         async with (
-            httpx2.AsyncClient(headers=bearer(), timeout=_WAIT_SECONDS + 30) as http,
+            httpx2.AsyncClient(headers=self._headers, timeout=_WAIT_SECONDS + 30) as http,
             Client(streamable_http_client(self._url, http_client=http)) as client,
         ):
             result = await client.call_tool(

@@ -105,10 +105,10 @@ class Producer:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._http = httpx.Client(timeout=_TIMEOUT_SECONDS, headers=bearer())
+        self._http = httpx.Client(timeout=_TIMEOUT_SECONDS, headers=bearer(url))
         self._ids = _GivenIds()
         self._last_words = _LastWords()
-        self._exporter = _CheckedExporter(OTLPSpanExporter(endpoint=f"{url}/v1/traces", headers=bearer()))
+        self._exporter = _CheckedExporter(OTLPSpanExporter(endpoint=f"{url}/v1/traces", headers=bearer(url)))
         self._provider = TracerProvider(
             sampler=ALWAYS_ON,
             resource=Resource({"service.name": "ark-broker-demo", "service.version": __version__}),
