@@ -21,7 +21,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 
 from ark_broker import __version__
-from ark_broker.api import errors, grpc_port, health, openapi
+from ark_broker.api import dashboard, errors, grpc_port, health, openapi
 from ark_broker.api.ark import events as ark_events
 from ark_broker.api.ark import messages as ark_messages
 from ark_broker.api.ark import sessions as ark_sessions
@@ -38,11 +38,13 @@ from ark_broker.api.services import Readiness, Services
 from ark_broker.api.v1 import (
     a2a,
     access,
+    chat,
     deliveries,
     events,
     export,
     links,
     otlp,
+    overview,
     queries,
     questions,
     replay,
@@ -206,6 +208,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.router.routes.append(Route(path, endpoint, methods=None, include_in_schema=False))
     app.router.routes.append(Route(mcp.PATH, mcp.McpRoute(), methods=None, include_in_schema=False))
     app.router.routes.append(Route("/stream/{rest:path}", ark_stream.StreamEndpoint(), include_in_schema=False))
+    app.router.routes.extend(dashboard.routes())
     for resource in (
         health,
         events,
@@ -218,6 +221,8 @@ def create_app(settings: Settings) -> FastAPI:
         replay,
         resume,
         export,
+        overview,
+        chat,
         access,
         deliveries,
     ):

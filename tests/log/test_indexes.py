@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 
 from ark_broker.log import ark
+from ark_broker.log.overview import Window, read_groups
 from ark_broker.log.read import Reader, SessionFilter
 from ark_broker.log.scope import SESSION_LIST, WHOLE_LOG, Scope
 from ark_broker.log.tables import FEEDS
@@ -17,7 +18,7 @@ from tests.log.conftest import Log
 from tests.support.events import NOON, child, make, root, trace
 
 #: Tables that grow; `log_head` has one row.
-GROWING = {"events", "sessions", "queries", "links", "packs", "ark_sessions"}
+GROWING = {"events", "sessions", "queries", "links", "packs", "ark_sessions", "rollups", "durations"}
 
 Statement = tuple[str, Any]
 
@@ -77,6 +78,11 @@ async def read_everything(reader: Reader) -> None:
         for before in (None, (NOON + 20, "s20")):
             await reader.session_list(conditions, before, 5)
     assert SESSION_LIST.kind == "sessions"
+    async with reader.snapshot() as connection:
+        for width in (60, 3_600, 86_400):
+            for names in ({}, {"namespace": "a", "agent": "coder", "model": "gpt-4o"}):
+                await read_groups(connection, Window(0, 86_400, width, **names), "agent")
+                await read_groups(connection, Window(0, 86_400, width, **names), "model")
     await read_for_ark(reader)
 
 

@@ -49,6 +49,11 @@ def query(view: dict[str, Any], name: str = "q") -> dict[str, Any]:
     return found
 
 
+def told(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The entries of a query without where their events are found."""
+    return [{key: value for key, value in entry.items() if key not in ("seq", "spanId")} for entry in found["events"]]
+
+
 PROTOTYPE = [
     happened(1, "query.started", 0, query="query-001", trace_id=trace(1), span_id=span(1), stream_id="stream-001"),
     happened(
@@ -95,7 +100,7 @@ def test_the_prototypes_session_has_the_prototypes_shape() -> None:
     assert found["traceId"] == trace(1)
     assert found["mcpSessions"] == {"ark-broker": "mcp-xyz"}
     assert found["streamId"] == "stream-001"
-    assert found["events"] == [
+    assert told(found) == [
         {"type": "query.started", "ts": "2024-01-15T10:30:00Z"},
         {
             "type": "tool.call",
@@ -249,7 +254,18 @@ def test_a_failure_keeps_the_type_and_says_what_went_wrong() -> None:
             "status": "error",
             "error": "exit 1",
             "duration": 1000,
+            "spanId": span(1),
         }
+    ]
+
+
+def test_an_entry_says_where_its_first_event_is_found() -> None:
+    call = happened(1, "tool.call", 0, span_id=span(1), tool="shell", seq=7, session_seq=9)
+    result = happened(2, "tool.result", 1, span_id=span(1), output="ok", seq=8, session_seq=8)
+    chunks = [happened(3, "llm.chunk", 2, kind="chunk", seq=10), happened(4, "llm.chunk", 3, kind="chunk", seq=11)]
+    assert [(entry["seq"], entry.get("spanId")) for entry in entries(call, result, *chunks)] == [
+        (9, span(1)),
+        (10, None),
     ]
 
 
@@ -471,6 +487,8 @@ def test_a_session_in_a_list_says_what_a_list_shows() -> None:
         },
         "tokens": {"input": 0, "output": 1},
         "cost": 0.5,
+        "activity": [1, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1],
+        "activityInterval": 134.217728,
         "firstActivity": "2024-01-15T10:30:00Z",
         "lastActivity": "2024-01-15T10:30:02Z",
     }

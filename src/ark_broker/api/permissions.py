@@ -19,6 +19,9 @@ Need = Literal["open", "any", "ingest", "read", "answer", "admin", "operator"]
 
 #: (method, path): `*` is one segment, `**` any number. The first that fits counts; what none fits is `operator`.
 _RULES: Final[tuple[tuple[str, str, Need], ...]] = (
+    ("GET", "/", "open"),
+    ("GET", "/ui", "open"),
+    ("GET", "/ui/**", "open"),
     ("GET", "/health", "open"),
     ("GET", "/readyz", "open"),
     ("GET", "/docs", "open"),
@@ -46,6 +49,8 @@ _RULES: Final[tuple[tuple[str, str, Need], ...]] = (
     ("POST", "/v1/questions", "ingest"),
     ("POST", "/v1/questions/*/answer", "answer"),
     ("POST", "/v1/questions/*/cancel", "answer"),
+    # It only reads what a query streams.
+    ("POST", "/v1/chat/completions", "read"),
     ("GET", "/v1/**", "read"),
     ("DELETE", "/v1/sessions/*", "admin"),
     # Ark's surface.

@@ -57,6 +57,8 @@ class Upsert:
     table: Table
     key: Sequence[str]
     rows: Sequence[Sequence[Any]]
+    #: The values are added to those of the row with that key, instead.
+    adds: bool = False
 
 
 class Dialect(Protocol):
@@ -90,8 +92,10 @@ def _names(table: Table) -> list[str]:
     return [column.name for column in table.columns]
 
 
-def _on_conflict(table: Table, key: Sequence[str]) -> str:
-    sets = ", ".join(f"{name} = excluded.{name}" for name in _names(table) if name not in key)
+def _on_conflict(upsert: Upsert) -> str:
+    table, key = upsert.table, upsert.key
+    held = f"{table.name}.{{0}} + " if upsert.adds else ""
+    sets = ", ".join(f"{name} = {held.format(name)}excluded.{name}" for name in _names(table) if name not in key)
     return f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}"
 
 
@@ -157,7 +161,7 @@ class PostgresDialect:
                 arrays.append(f"${number}::{_array_type(column.type)}[]")
             parts.append(
                 f"{table.name}_rows AS (INSERT INTO {table.name} ({', '.join(_names(table))}) "  # noqa: S608
-                f"SELECT * FROM unnest({', '.join(arrays)}) {_on_conflict(table, upsert.key)})"
+                f"SELECT * FROM unnest({', '.join(arrays)}) {_on_conflict(upsert)})"
             )
         return f"WITH {', '.join(parts)} {last}" if parts else last
 
@@ -206,7 +210,7 @@ class SqliteDialect:
         driver = await driver_of(connection)
         for upsert in upserts:
             if upsert.rows:
-                statement = f"{self._insert_statement(upsert.table)} {_on_conflict(upsert.table, upsert.key)}"
+                statement = f"{self._insert_statement(upsert.table)} {_on_conflict(upsert)}"
                 await driver.executemany(statement, upsert.rows)
 
     async def finish(self, connection: AsyncConnection, upserts: Sequence[Upsert], head: int) -> None:

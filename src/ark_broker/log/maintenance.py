@@ -14,6 +14,7 @@ from sqlalchemy import Column, ColumnElement, Table, delete, exists, func, or_, 
 from ark_broker.log.database import Database
 from ark_broker.log.packs import pack_finished
 from ark_broker.log.removal import expire
+from ark_broker.log.rollups import forget_old
 from ark_broker.log.tables import contents, events, links, log_head, packs, sessions, waiting
 from ark_broker.log.writer import Writer, quiet_traces
 from ark_broker.model.vocabulary import TOMBSTONES
@@ -23,6 +24,8 @@ _log = structlog.get_logger(__name__)
 #: Rows removed by one statement: short enough that nobody waits for its locks.
 _STEP: Final = 2_000
 _NANOSECONDS: Final = 1_000_000_000
+#: Seconds between looks for figures that are too old.
+_FIGURES_SECONDS: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class Maintenance:
             ("quiet-traces", self.decide_quiet_traces, quiet_interval),
             ("pack", self.pack, max(0.2, min(30.0, self._pack_after / 4))),
             ("expiry", self.expire, min(30.0, self._interval)),
+            ("figures", self.forget_figures, _FIGURES_SECONDS),
         ]
         if self._deadlines is not None:
             jobs.append(("deadlines", self._deadlines, 1.0))
@@ -127,6 +131,10 @@ class Maintenance:
                 return False
         await self._writer.decide_quiet_traces(quiet_since)
         return True
+
+    async def forget_figures(self) -> int:
+        """Remove figures over time that are older than their width is kept for; returns how many."""
+        return await forget_old(self._database, self._clock())
 
     async def remove_deleted(self) -> int:
         """Finish deletions that a stop interrupted: remove what is left of sessions that were deleted.

@@ -9,6 +9,7 @@ waiting  ── key → position of an event without a session, to be found when
 sessions ── one summary row a session, kept in step with the log by the writer's transaction
 queries  ── one summary row a query of a session, likewise
 questions ── one row a question: what waits for an answer, and what came of it
+rollups  ── figures over time by namespace, agent and model, for each width of time; `durations` likewise, by slot
 ark_sessions ── what the list of sessions that Ark's clients read is sorted and filtered by
 """
 
@@ -31,6 +32,8 @@ from sqlalchemy import (
     and_,
     literal_column,
 )
+
+from ark_broker.sessions.ledger import FIGURES
 
 metadata: Final = MetaData()
 
@@ -312,6 +315,35 @@ Index("ark_sessions_activity", ark_sessions.c.activity, ark_sessions.c.id)
 Index("ark_sessions_status", ark_sessions.c.status, ark_sessions.c.activity, ark_sessions.c.id)
 Index("ark_sessions_name", ark_sessions.c.name, ark_sessions.c.id)
 Index("ark_sessions_conversations", ark_sessions.c.conversations, ark_sessions.c.activity, ark_sessions.c.id)
+
+_BY_TIME: Final = (
+    # Seconds: a minute, an hour, a day; and when it begins, in seconds since the epoch.
+    ("width", Integer),
+    ("at", BigInteger),
+    # "" for those that nobody named.
+    ("namespace", Text),
+    ("agent", Text),
+    ("model", Text),
+)
+
+rollups: Final = Table(
+    "rollups",
+    metadata,
+    *(Column(_name, _type, primary_key=True, autoincrement=False) for _name, _type in _BY_TIME),
+    *(Column(_name, BigInteger, nullable=False) for _name in FIGURES),
+    sqlite_with_rowid=False,
+)
+
+durations: Final = Table(
+    "durations",
+    metadata,
+    *(Column(_name, _type, primary_key=True, autoincrement=False) for _name, _type in _BY_TIME),
+    # What lasted so long, and the slot (`sessions.parts`).
+    Column("measure", SmallInteger, primary_key=True, autoincrement=False),
+    Column("slot", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
 
 #: `sessions.status` of a row that only says that the session is no more.
 GONE: Final = "gone"

@@ -15,6 +15,7 @@ from ark_broker.log.database import Dialect, Upsert
 from ark_broker.log.memory import Memory
 from ark_broker.log.packs import packed_ids
 from ark_broker.log.questions import load_questions, question_row
+from ark_broker.log.rollups import booked_of_query, booked_of_session, rollup_upserts
 from ark_broker.log.rows import to_rows
 from ark_broker.log.tables import (
     GONE,
@@ -31,8 +32,10 @@ from ark_broker.log.tables import (
 from ark_broker.model import Event, event_id
 from ark_broker.model.vocabulary import EXPLICIT, is_provisional
 from ark_broker.sessions.ark_view import list_row
+from ark_broker.sessions.bookings import book_query, book_session
 from ark_broker.sessions.correlate import NAMED, Correlator
 from ark_broker.sessions.keys import Group, group, is_call, keys_of
+from ark_broker.sessions.ledger import Ledger
 from ark_broker.sessions.questions import Question, apply, sort_of
 from ark_broker.sessions.summary import QuerySummary, SessionSummary, fold, settle
 
@@ -65,8 +68,12 @@ class Transaction:
     correlator: Correlator = field(init=False)
     #: Those that the transaction looked at, or changed, by id.
     questions: dict[str, Question] = field(default_factory=dict)
+    #: What changes of the figures over time.
+    ledger: Ledger = field(default_factory=Ledger)
     _changed_sessions: set[str] = field(default_factory=set)
     _changed_queries: set[tuple[str, str]] = field(default_factory=set)
+    #: Sessions of which nothing is in the figures any more.
+    _unbooked: set[str] = field(default_factory=set)
 
     async def begin(self) -> None:
         """Take the head row's lock, which is held until the commit.
@@ -230,19 +237,27 @@ class Transaction:
 
     async def drop_session(self, session_id: str) -> None:
         """Take the session's summaries away. A row stays, to tell readers of the list at position `head`."""
-        self.memory.drop_session(session_id)
+        owner = self.memory.drop_session(session_id)
         self._changed_sessions.discard(session_id)
         await self.connection.execute(delete(ark_sessions).where(ark_sessions.c.id == session_id))
         await self.connection.execute(delete(questions).where(questions.c.session_id == session_id))
         await self.drop_queries(session_id)
         self.memory.gone[session_id] = self.head
-        row = (session_id, GONE, None, 0, self.head, self.head, "", b"")
+        row = (session_id, GONE, owner, 0, self.head, self.head, "", b"")
         await self.dialect.upsert(self.connection, [Upsert(sessions, ["id"], [row])])
 
     async def drop_queries(self, session_id: str) -> None:
-        """Take the summaries of all the session's queries away."""
+        """Take the summaries of all the session's queries away: the session is no more, or is folded anew."""
         self._changed_queries = {key for key in self._changed_queries if key[0] != session_id}
+        await self._unbook(session_id)
         await self.connection.execute(delete(queries).where(queries.c.session_id == session_id))
+
+    async def _unbook(self, session_id: str) -> None:
+        """Take what the session and its queries added out of the figures. What is still there of them adds it again."""
+        if session_id not in self._unbooked:
+            self._unbooked.add(session_id)
+            for booked in await booked_of_session(self.connection, session_id):
+                self.ledger.replace(booked, None)
 
     async def note(self, kind: str, session_id: str | None, content: Mapping[str, object]) -> Event:
         """Write an event of the broker's own, at the next position."""
@@ -250,7 +265,9 @@ class Transaction:
         await self.fold([event])
         return event
 
-    async def tombstone(self, kind: str, session_id: str | None, content: Mapping[str, object]) -> Event:
+    async def tombstone(
+        self, kind: str, session_id: str | None, content: Mapping[str, object], *, namespace: str | None = None
+    ) -> Event:
         """Write an event of the broker's own, at the next position, that is no part of any view."""
         seq = self.take_positions(1) + 1
         event = Event(
@@ -263,6 +280,7 @@ class Transaction:
             seq=seq,
             session_seq=None if session_id is None else seq,
             session_id=session_id,
+            namespace=namespace,
             correlated_by=None if session_id is None else EXPLICIT,
         )
         await self.insert([event])
@@ -278,6 +296,8 @@ class Transaction:
     async def drop_query(self, session_id: str, name: str) -> None:
         """Take one query's summary away: its events belong to another query now."""
         self._changed_queries.discard((session_id, name))
+        for booked in await booked_of_query(self.connection, session_id, name):
+            self.ledger.replace(booked, None)
         await self.connection.execute(delete(queries).where(queries.c.session_id == session_id, queries.c.name == name))
 
     async def finish(self) -> None:
@@ -292,6 +312,7 @@ class Transaction:
             Upsert(queries, ["session_id", "name"], self._query_rows()),
             Upsert(sessions, ["id"], self._session_rows(changed)),
             Upsert(questions, ["id"], [question_row(each, self.head) for each in self.questions.values()]),
+            *rollup_upserts(self.ledger, self.now),
             Upsert(ark_sessions, ["id"], [msgspec.structs.astuple(row) for row in news.values() if row is not None]),
         ]
         if self.head > self.prior:
@@ -306,7 +327,19 @@ class Transaction:
         for session_id, name in sorted(self._changed_queries):
             changed[session_id].append(self.memory.queries[session_id][name])
         for session_id, queries_changed in changed.items():
-            settle(self.memory.sessions[session_id], queries_changed)
+            session = self.memory.sessions[session_id]
+            settle(session, queries_changed)
+            self._book(session, queries_changed)
+
+    def _book(self, session: SessionSummary, queries_changed: Sequence[QuerySummary]) -> None:
+        """Have the figures over time say what the session and its queries are by now."""
+        for query in queries_changed:
+            if (booked := book_query(query, session)) is not query.booked:
+                self.ledger.replace(query.booked, booked)
+                query.booked = booked
+        if (booked := book_session(session)) is not session.booked:
+            self.ledger.replace(session.booked, booked)
+            session.booked = booked
 
     def _link_rows(self) -> list[tuple[object, ...]]:
         rows: list[tuple[object, ...]] = []

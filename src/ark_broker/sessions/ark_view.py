@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ark_broker.model.names import shown
 from ark_broker.model.timestamps import rfc3339_milliseconds
 from ark_broker.model.vocabulary import Phase, is_provisional
 from ark_broker.sessions.ark import ArkQuery, ArkSession
@@ -53,10 +54,10 @@ def list_row(session: SessionSummary) -> ListRow | None:
     header = header_of(session)
     # A row that every commit rewrites costs more than a second of it is worth; Ark's own events always count.
     activity = header.active if session.ark is not None else header.active // _SECOND * _SECOND
-    search = "\n".join((session.id, *session.agents, *session.tools)).lower()[:MAX_SEARCH]
+    search = "\n".join((shown(session.id), *session.agents, *session.tools)).lower()[:MAX_SEARCH]
     return ListRow(
         id=session.id,
-        name=short_name(session.id),
+        name=short_name(shown(session.id)),
         status=header.status,
         activity=activity,
         conversations=len(session.conversations),

@@ -374,6 +374,10 @@ class ModelReport(msgspec.Struct, array_like=True, gc=False, frozen=True):
     said: int | None
     #: Likewise, as the price table says.
     priced: int | None
+    #: Nanoseconds; None where the report does not say.
+    duration: int | None = None
+    agent: str | None = None
+    model: str | None = None
 
 
 def leaves(reports: Sequence[ModelReport], covered: Iterable[bytes] = ()) -> list[ModelReport]:

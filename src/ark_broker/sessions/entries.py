@@ -67,6 +67,7 @@ class _Chunk(msgspec.Struct, gc=False):
     agent: str | None
     model: str | None
     error: str | None
+    position: int
 
 
 class Timeline:
@@ -80,7 +81,15 @@ class Timeline:
         item: Event | _Chunk = event
         if event.kind == "chunk":
             stream = event.stream_id or event.query or ""
-            item = _Chunk(stream, event.type, event.output_tokens or 0, event.agent, event.model, event.error)
+            item = _Chunk(
+                stream,
+                event.type,
+                event.output_tokens or 0,
+                event.agent,
+                event.model,
+                event.error,
+                _position(event),
+            )
         self._items.append((order(event), item))
 
     def entries(self, describe: Describe, limit: int | None = None) -> tuple[list[Entry], int]:
@@ -165,9 +174,11 @@ class _Run:
     usage: int = 0
     running_total: int = 0
     failed: bool = False
+    position: int = 0
     found: Entry = field(default_factory=dict)
 
     def add(self, time: int, chunk: _Chunk) -> None:
+        self.position = self.position or chunk.position
         self.ended = time
         self.chunks += 1
         if chunk.type == LLM_CHUNK:
@@ -195,6 +206,8 @@ class _Run:
             entry["complete"] = True
         if self.failed:
             entry["status"] = "error"
+        if self.position:
+            entry["seq"] = self.position
         return entry | self.found
 
 
@@ -219,6 +232,7 @@ class _Single:
             entry["tokens"] = tokens_json(
                 event.input_tokens or 0, event.output_tokens or 0, event.cached_tokens or 0, event.reasoning_tokens or 0
             )
+        _put_place(entry, event)
         return entry
 
 
@@ -252,6 +266,7 @@ class _ToolCall:
             _put(entry, "duration", milliseconds(took) if took > 0 else claimed)
         else:
             _put(entry, "duration", claimed)
+        _put_place(entry, self.first)
         return entry
 
 
@@ -275,6 +290,17 @@ def tokens_json(given: int, produced: int, cached: int, reasoning: int) -> dict[
     if reasoning:
         found["reasoning"] = reasoning
     return found
+
+
+def _position(event: Event) -> int:
+    """Where it stands in its session's stream; 0 for what is not stored yet."""
+    return event.session_seq or event.seq
+
+
+def _put_place(entry: Entry, event: Event) -> None:
+    """How to find the entry's first event again: among the session's events, and in its trace."""
+    _put(entry, "seq", _position(event) or None)
+    _put(entry, "spanId", event.span_id)
 
 
 def _put(entry: Entry, key: str, value: object) -> None:

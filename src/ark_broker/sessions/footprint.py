@@ -28,6 +28,7 @@ class Footprint(msgspec.Struct, kw_only=True, omit_defaults=True):
     last_activity: int | None = None
     #: The earliest that was seen.
     first_namespace: Dated | None = None
+    first_agent: Dated | None = None
     agents: list[str] = msgspec.field(default_factory=list)
     models: list[str] = msgspec.field(default_factory=list)
     providers: list[str] = msgspec.field(default_factory=list)
@@ -45,8 +46,11 @@ class Footprint(msgspec.Struct, kw_only=True, omit_defaults=True):
             self.last_activity = end
         if (namespace := event.namespace) is not None:
             self.first_namespace = earlier(self.first_namespace, time, namespace)
-        if (agent := event.agent) is not None and agent not in self.agents:
-            include(self.agents, agent)
+        if (agent := event.agent) is not None:
+            if self.first_agent is None or time <= self.first_agent[0]:
+                self.first_agent = earlier(self.first_agent, time, agent)
+            if agent not in self.agents:
+                include(self.agents, agent)
         if (model := event.model) is not None and model not in self.models:
             include(self.models, model)
         if (provider := event.provider) is not None and provider not in self.providers:
@@ -66,6 +70,11 @@ class Footprint(msgspec.Struct, kw_only=True, omit_defaults=True):
     def namespace(self) -> str | None:
         """The first that an event named."""
         return value_of(self.first_namespace)
+
+    @property
+    def agent(self) -> str | None:
+        """The one that it began with: the first that an event named."""
+        return value_of(self.first_agent) or (self.agents[0] if self.agents else None)
 
 
 def earlier(held: Dated | None, time: int, value: str) -> Dated:

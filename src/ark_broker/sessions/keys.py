@@ -47,9 +47,9 @@ _OF_SESSION: Final = "conversation:"
 _LISTED: Final = frozenset({"uid", "task", "mcp", "call"})
 
 #: Stands between a query's name and its namespace: a control character, which no name may have.
-_OF_NAMESPACE: Final = "\x1f"
+OF_NAMESPACE: Final = "\x1f"
 #: Kinds of keys that two namespaces may have alike. (Ids of traces and calls are random.)
-_NAMED_BY_PEOPLE: Final = frozenset({"query", "uid", "task", "mcp"})
+_NAMED_BY_PEOPLE: Final = frozenset({"query", "uid", "task", "mcp", "conversation"})
 _QUERY_PREFIX: Final = "query:"
 _CALL_PREFIX: Final = "call:"
 
@@ -88,7 +88,7 @@ def query_of_key(key: str) -> tuple[str, str | None] | None:
     """The query's name, and the namespace that it is of where the key says so; None for another key."""
     if not key.startswith(_QUERY_PREFIX):
         return None
-    name, _, namespace = key[len(_QUERY_PREFIX) :].partition(_OF_NAMESPACE)
+    name, _, namespace = key[len(_QUERY_PREFIX) :].partition(OF_NAMESPACE)
     return name, namespace or None
 
 
@@ -199,7 +199,9 @@ def group(events: Iterable[Event], *, apart: bool = False) -> list[Group]:
         if call_id is not None and trace_id is not None:
             known.more_keys[call_key(call_id)] = None
         if conversation_id is not None and session_id is not None:
-            known.more_keys[conversation_key(conversation_id)] = None
+            key = conversation_key(conversation_id)
+            own = [key] if known.namespace is None else own_keys(key, known.namespace)
+            known.more_keys |= dict.fromkeys(own)
     return list(found.values())
 
 
@@ -232,7 +234,7 @@ def _tell_apart(found: Group, event: Event) -> None:
 
 def own_keys(key: str, namespace: str) -> list[str]:
     """The key as it is, and before it the one that is the namespace's alone, where two may use the same name."""
-    return [f"{key}{_OF_NAMESPACE}{namespace}", key] if kind_of(key) in _NAMED_BY_PEOPLE else [key]
+    return [f"{key}{OF_NAMESPACE}{namespace}", key] if kind_of(key) in _NAMED_BY_PEOPLE else [key]
 
 
 def keys_of(groups: Iterable[Group], *, calls_wait: bool = True) -> set[str]:

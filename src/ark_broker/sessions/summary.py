@@ -14,11 +14,14 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ark_broker.model import Event
+from ark_broker.model.names import shown
 from ark_broker.model.vocabulary import LLM_CHUNK, QUERY_STARTED, TASK_UPDATED, Phase, SessionStatus, is_provisional
 from ark_broker.sessions.ark import ArkQuery, ArkSession, arrival_of, names_conversation, news_of
 from ark_broker.sessions.correlate import NAMED
 from ark_broker.sessions.footprint import MAX_NAMES, Dated, Footprint, earlier, include, value_of
+from ark_broker.sessions.ledger import Booked
 from ark_broker.sessions.phase import PhaseEvidence, evidence_class
+from ark_broker.sessions.pulse import Pulse
 from ark_broker.sessions.questions import is_waited_for, sort_of
 from ark_broker.sessions.tally import NOTHING, Tally, Usage, dollars
 
@@ -66,6 +69,8 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
     mcp: dict[str, Dated] = msgspec.field(default_factory=dict)
     #: Questions by id: whether it was asked and is waited for, and whether it is over.
     questions: dict[str, tuple[bool, bool]] = msgspec.field(default_factory=dict)
+    #: What of it is in the figures over time (`sessions.bookings`); None for nothing yet.
+    booked: Booked | None = None
     #: What Ark's own events tell of it, in the order in which they came.
     ark: ArkQuery | None = None
     #: Taken out of the list that Ark's clients see; an event of Ark brings it back.
@@ -253,6 +258,10 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
     last_ended: tuple[int, bool, str, Phase] | None = None
     #: What events of no query used.
     own: Tally | None = None
+    #: How busy it was when.
+    pulse: Pulse = msgspec.field(default_factory=Pulse)
+    #: What of it is in the figures over time (`sessions.bookings`); None for nothing yet.
+    booked: Booked | None = None
     #: What Ark's own events tell of it, in the order in which they came; None where there are none.
     ark: ArkSession | None = None
     #: Taken out of the list that Ark's clients see; an event of Ark brings it back.
@@ -261,6 +270,7 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
     def add(self, event: Event) -> None:
         """Fold in one event that joined the session, all but what depends on its query (see `fold`)."""
         self.note(event)
+        self.pulse.add(event.time)
         if not self.named and event.correlated_by in NAMED:
             self.named = True
         if event.tool is not None:
@@ -339,7 +349,7 @@ class SessionSummary(Footprint, kw_only=True, omit_defaults=True):
     def search(self) -> str:
         """Text to search for names in, lower case: a line each for the id, the agents (marked) and the queries."""
         text = "\n"
-        for line in (self.id, *(AGENT_MARK + agent for agent in self.agents), *self.query_names):
+        for line in (shown(self.id), *(AGENT_MARK + agent for agent in self.agents), *self.query_names):
             if len(text) + len(line) < MAX_SEARCH:
                 text += line.lower() + "\n"
         return text

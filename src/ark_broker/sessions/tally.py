@@ -37,6 +37,8 @@ from ark_broker.sessions.calls import (
     tool_report,
 )
 from ark_broker.sessions.footprint import include
+from ark_broker.sessions.ledger import Row
+from ark_broker.sessions.parts import Pair, add_rows, count_calls
 
 #: Types that report in total what happened below them.
 _TOTALS: Final = frozenset(
@@ -112,6 +114,8 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
     covered: list[bytes] = msgspec.field(default_factory=list)
     #: Of calls that are not among the reports any more.
     settled: Usage = NOTHING
+    #: Of the model calls among them: by agent and model.
+    settled_rows: list[Row] = msgspec.field(default_factory=list)
     #: Of the calls that are; worked out anew after a further report.
     recent: Usage = NOTHING
     #: What single events other than model calls cost.
@@ -166,6 +170,9 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
                 reasoning=event.reasoning_tokens or 0,
                 said=None if by_table else nano,
                 priced=nano if by_table else None,
+                duration=event.duration,
+                agent=event.agent,
+                model=event.model,
             )
         )
         self.stale = True
@@ -220,8 +227,24 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False):
         else:
             leaf_reports = []
         self.settled = self.settled.plus(_usage(calls[:old], leaf_reports, ()))
+        if leaf_reports:
+            rows = {(row.agent, row.model): row for row in self.settled_rows}
+            count_calls(rows, leaf_reports)
+            self.settled_rows = list(rows.values())
         self.tools, self.models = sorted(kept, key=report_order), models
         self.recent = _usage(tool_calls(self.tools), self.models, self.covered)
+
+    def rows(self, agent: str) -> dict[Pair, Row]:
+        """The model calls that count, by agent and model. `agent`: whose they are where nobody said."""
+        found: dict[Pair, Row] = {}
+        add_rows(found, self.settled_rows, agent)
+        count_calls(found, leaves(self.models, self.covered), agent)
+        return found
+
+    @property
+    def is_output_counted(self) -> bool:
+        """True while nobody said how many tokens were produced, so that chunks are counted."""
+        return not (self.settled.output or self.recent.output or self.total_output or self.usage_output)
 
     @property
     def shown(self) -> Usage:

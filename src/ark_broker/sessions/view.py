@@ -108,6 +108,8 @@ def summary_json(session: SessionSummary) -> dict[str, object]:
                 "errors": session.error_count,
             },
             **_usage_json(session.usage),
+            "activity": session.pulse.counts,
+            "activityInterval": milliseconds(1 << session.pulse.shift),
             "firstActivity": _time(session.first_activity),
             "lastActivity": _time(session.last_activity),
         }
