@@ -109,7 +109,15 @@ def broker(start_broker: StartBroker, database_url: str) -> Broker:
 
 
 #: Suites of which each test starts, kills or feeds real processes: minutes in all.
-_SLOW = ("tests/chaos/", "tests/e2e/", "tests/cli/test_import.py", "tests/cli/test_live.py", "tests/client/test_restarts.py")
+_SLOW = (
+    "tests/chaos/",
+    "tests/e2e/",
+    "tests/cli/test_import.py",
+    "tests/cli/test_live.py",
+    "tests/client/test_restarts.py",
+    "tests/deliver/test_loops.py",
+    "tests/deliver/test_long_outage.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,5 @@
-"""`make receivers`: install real receivers of OTLP, and deliver to them. Needs the network; Jaeger needs Go.
+"""`make receivers`: install real receivers of OTLP, and deliver to them. Needs the network; Jaeger
+and the Collector need Go.
 
 What can be installed is, once, into `.conformance/receivers`; what cannot is named, and its tests are skipped.
 """
@@ -15,6 +16,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 PLACE: Final = ROOT / ".conformance" / "receivers"
+SUITES: Final = ("tests/conformance/test_receivers.py", "tests/conformance/test_collector.py")
 #: The last version whose all-in-one program is one `go build`, and keeps its traces in memory.
 JAEGER: Final = "github.com/jaegertracing/jaeger@v1.76.0"
 
@@ -50,14 +52,34 @@ def jaeger() -> Path | None:
     return program if built.returncode == 0 else None
 
 
+def collector() -> Path | None:
+    """The OpenTelemetry Collector of `tests/conformance/collector`, built with Go."""
+    program = PLACE / "collector"
+    go = shutil.which("go")
+    if program.exists() or go is None:
+        return program if program.exists() else None
+    print("building the Collector …", flush=True)
+    environment = os.environ | {"GOPATH": str(PLACE / "go"), "GOFLAGS": "-mod=mod -modcacherw"}
+    source = shutil.copytree(
+        ROOT / "tests" / "conformance" / "collector", PLACE / "collector-source", dirs_exist_ok=True
+    )
+    built = subprocess.run([go, "build", "-p", "1", "-o", program, "."], cwd=source, env=environment, check=False)
+    return program if built.returncode == 0 else None
+
+
 def main() -> int:
     """Returns pytest's exit code."""
     PLACE.mkdir(parents=True, exist_ok=True)
     environment = dict(os.environ)
-    for variable, program in (("ARK_BROKER_TEST_JAEGER", jaeger()), ("ARK_BROKER_TEST_PHOENIX", phoenix())):
+    programs = (
+        ("ARK_BROKER_TEST_JAEGER", jaeger()),
+        ("ARK_BROKER_TEST_PHOENIX", phoenix()),
+        ("ARK_BROKER_TEST_COLLECTOR", collector()),
+    )
+    for variable, program in programs:
         if program is not None:
             environment[variable] = str(program)
-    command = [sys.executable, "-m", "pytest", "-v", "tests/conformance/test_receivers.py", *sys.argv[1:]]
+    command = [sys.executable, "-m", "pytest", "-v", *SUITES, *sys.argv[1:]]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 

@@ -61,7 +61,7 @@ async def test_the_second_namespace_with_the_same_session_id_gets_its_own(
     else:
         for batch in batches:
             await apart.writer.append(batch)
-    assert await apart.placed() == {"a": ["s1", "s1"], "b": ["s1@b", "s1@b"]}
+    assert await apart.placed() == {"a": ["s1", "s1"], "b": ["s1␟b", "s1␟b"]}
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["one-commit", "two-commits"])
@@ -116,7 +116,7 @@ async def test_a_controller_for_all_namespaces_and_a_confined_executor_meet(apar
 async def test_who_is_confined_does_not_join_what_somebody_named_without_a_namespace(apart: Apart) -> None:
     await apart.writer.append([of(None, "somebody", session_id="s1", query="q1")])
     await apart.writer.append([of("a", "confined", session_id="s1", query="q1", confined=True)])
-    assert await apart.placed() == {"": ["s1"], "a": ["s1@a"]}
+    assert await apart.placed() == {"": ["s1"], "a": ["s1␟a"]}
 
 
 async def test_events_without_a_namespace_get_that_of_their_session(apart: Apart) -> None:

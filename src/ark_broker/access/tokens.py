@@ -117,8 +117,7 @@ def verify(stored: StoredToken | None, secret: str, now_ns: int) -> Grant | None
     is_previous = hmac.compare_digest(given, _previous_hash(stored))
     if stored is None or not (is_current or (is_previous and _is_before(now_ns, stored.previous_until))):
         return None
-    # Revoked is revoked, whatever the clocks of the replicas say.
-    if stored.revoked_at is not None or not (stored.expires_at is None or now_ns < stored.expires_at):
+    if not is_good(stored, now_ns):
         return None
     return Grant(
         name=stored.name,
@@ -128,6 +127,12 @@ def verify(stored: StoredToken | None, secret: str, now_ns: int) -> Grant | None
         requests_per_minute=stored.requests_per_minute,
         bytes_per_minute=stored.bytes_per_minute,
     )
+
+
+def is_good(stored: StoredToken, now_ns: int) -> bool:
+    """False for one that was revoked, or has expired."""
+    # Revoked is revoked, whatever the clocks of the replicas say.
+    return stored.revoked_at is None and (stored.expires_at is None or now_ns < stored.expires_at)
 
 
 def _previous_hash(stored: StoredToken | None) -> bytes:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import msgspec
 import structlog
 
 from ark_broker.access.grants import ANYBODY, PERMISSIONS, Grant, RateLimit, TokenRefused
-from ark_broker.access.tokens import TOKEN_PREFIX, StoredToken, new_token, parse_token, rotate, verify
+from ark_broker.access.tickets import is_ticket, is_ticket_name, owner_of, ticket_name
+from ark_broker.access.tokens import TOKEN_PREFIX, StoredToken, is_good, new_token, parse_token, rotate, verify
+from ark_broker.api.visits import Visits
 from ark_broker.log.database import is_unavailable
 from ark_broker.log.tokens import TokenStore
-from ark_broker.model.errors import BadInput, Forbidden, NotFound, RateLimited, Unauthorized
+from ark_broker.model.errors import BadInput, Forbidden, NotFound, Overloaded, RateLimited, Unauthorized
 from ark_broker.model.timestamps import rfc3339
 
 _log = structlog.get_logger(__name__)
@@ -33,6 +35,10 @@ _NOT_IN_URLS: Final = ("token", "access_token", "api_key", "apikey")
 #: Seconds that a token that was looked up is believed: so long a revoked one may live on other replicas.
 _BELIEVED: Final = 10.0
 _MOST_BELIEVED: Final = 10_000
+#: Seconds between two looks at the tokens of what is open.
+_LOOKED_AFTER: Final = 10.0
+#: Nanoseconds that a stream is open by a ticket of whoever has no stored token: nobody can be asked after that one.
+_LONGEST_BY_TICKET: Final = 3600_000_000_000
 #: Nanoseconds between two notes of a token's use.
 _USE_NOTED: Final = 60_000_000_000
 #: Nanoseconds between two times that expired tickets are forgotten.
@@ -67,6 +73,7 @@ class Gate:
         admin_token: str | None = None,
         verifiers: tuple[Verifier, ...] = (),
         most_open: int = 1_000,
+        looked_after_seconds: float = _LOOKED_AFTER,
         clock: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -78,9 +85,8 @@ class Gate:
         self._monotonic = monotonic
         self._limits = RateLimit(monotonic)
         self._known: OrderedDict[str, _Believed] = OrderedDict()
-        self._most_open = most_open
-        #: Requests that are open, by who sent them.
-        self._open: Counter[str] = Counter()
+        #: Requests and streams that are open.
+        self.visits = Visits(most_open, looked_after_seconds)
         self._noting: set[asyncio.Task[None]] = set()
         self._noted: dict[str, int] = {}
         #: When expired tickets were last forgotten.
@@ -88,8 +94,13 @@ class Gate:
 
     async def identify(self, headers: Mapping[str, str], parameters: Mapping[str, str]) -> tuple[Grant, bool]:
         """Who asks, and whether a cookie says so. Raises Unauthorized, RateLimited, BadInput, VerifierUnavailable."""
+        grant, by_cookie, _ = await self.identify_with(headers, parameters)
+        return grant, by_cookie
+
+    async def identify_with(self, headers: Mapping[str, str], parameters: Mapping[str, str]) -> tuple[Grant, bool, str]:
+        """The same, and the token that was shown."""
         if not self.enabled:
-            return ANYBODY, False
+            return ANYBODY, False, ""
         for name in _NOT_IN_URLS:
             if name in parameters:
                 raise BadInput("tokens do not belong into a URL: send `Authorization: Bearer <token>`", name)
@@ -105,7 +116,7 @@ class Gate:
         if TICKET in parameters and not is_ticket(grant):
             raise BadInput("takes a ticket of `POST /v1/tickets`, not a token", TICKET)
         self.charge(grant, headers)
-        return grant, by_cookie
+        return grant, by_cookie, token
 
     def charge(self, grant: Grant, headers: Mapping[str, str]) -> None:
         """Count one request against the token's share of this minute. Raises RateLimited."""
@@ -117,13 +128,13 @@ class Gate:
         self._take(grant, 0, size)
 
     def _take(self, grant: Grant, requests: int, size: int) -> None:
-        wait = self._limits.take(_owner_of(grant), requests, size)
+        wait = self._limits.take(owner_of(grant), requests, size)
         if wait > 0:
             raise RateLimited(f"the limit of {grant.name!r} for this minute is used up", max(1, round(wait + 0.5)))
 
     async def pace(self, grant: Grant, size: int) -> None:
         """Count bytes of a body whose length nobody said, and hold its sender up where they are too many."""
-        owner = _owner_of(grant)
+        owner = owner_of(grant)
         wait = self._limits.take(owner, 0, size)
         while wait > 0:
             await asyncio.sleep(min(wait, _LONGEST_PAUSE))
@@ -132,17 +143,41 @@ class Gate:
     @contextmanager
     def inside(self, grant: Grant) -> Iterator[None]:
         """While one of its requests is open. Raises RateLimited where there are too many at once."""
-        owner = _owner_of(grant)
-        key = owner.token_id or owner.name
-        if self._open[key] >= self._most_open:
-            raise RateLimited(f"{grant.name!r} has {self._most_open} requests open already", 1)
-        self._open[key] += 1
-        try:
+        owner = owner_of(grant)
+        with self.visits.inside(owner.token_id or owner.name, grant.name):
             yield
-        finally:
-            self._open[key] -= 1
-            if not self._open[key]:
-                del self._open[key]
+
+    @contextmanager
+    def held(self, grant: Grant, token: str, limit: asyncio.Timeout) -> Iterator[None]:
+        """While a request is open with that token: `limit` runs out soon after the token, or its owner's, has ended."""
+        opened = self._clock()
+
+        async def still_good() -> bool:
+            try:
+                if is_ticket(grant):
+                    return await self._owner_is_good(grant, opened)
+                now = await self.grant_of(token)
+            except Unauthorized:
+                return False
+            except Overloaded:
+                return True
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                # Nobody can say now; what is open is no more than it was.
+                return True
+            return (now.permissions, now.namespaces) == (grant.permissions, grant.namespaces)
+
+        with self.visits.held(token, still_good, limit):
+            yield
+
+    async def _owner_is_good(self, ticket: Grant, opened: int) -> bool:
+        """A ticket opens a stream within its minute; the stream is as good as the token of whoever got the ticket."""
+        owner = owner_of(ticket)
+        if owner.token_id is None:
+            return self._clock() - opened < _LONGEST_BY_TICKET
+        stored = await self._look_up(owner.token_id)
+        return stored is not None and is_good(stored, self._clock())
 
     async def grant_of(self, token: str) -> Grant:
         """What the token allows. Raises Unauthorized, VerifierUnavailable."""
@@ -205,6 +240,7 @@ class Gate:
 
     async def close(self) -> None:
         """Finish what is under way."""
+        await self.visits.close()
         await asyncio.gather(*self._noting, return_exceptions=True)
 
     # -- the tokens themselves
@@ -234,7 +270,7 @@ class Gate:
         return await self.create(
             StoredToken(
                 id="",
-                name=f"{_TICKET_OF}{grant.token_id or _NO_ID} {grant.name}",
+                name=ticket_name(grant),
                 hash=b"",
                 permissions=frozenset({"read"}),
                 namespaces=grant.namespaces,
@@ -258,7 +294,10 @@ class Gate:
         return found
 
     async def revoke(self, token_id: str) -> StoredToken:
-        """It is good no more: here at once, on other replicas within ten seconds. Raises NotFound."""
+        """It is good no more: here at once, on other replicas within ten seconds. Raises NotFound.
+
+        What is open with it ends: here at once, elsewhere within twenty seconds.
+        """
         token = await self.stored(token_id)
         if token.revoked_at is None:
             token = msgspec.structs.replace(token, revoked_at=self._clock())
@@ -281,31 +320,11 @@ class Gate:
     async def _keep(self, token: StoredToken) -> None:
         await self._store.replace(token.id, _ENCODER.encode(token))
         self._known.pop(token.id, None)
+        await self.visits.look_after()
 
 
-_TICKET_OF: Final = "ticket of "
-#: Stands for the id of whoever has none, being nobody's stored token.
-_NO_ID: Final = "-"
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _decode: Final = msgspec.msgpack.Decoder(StoredToken).decode
-
-
-def is_ticket_name(name: str) -> bool:
-    """True for the names of tickets, which no other token may have."""
-    return name.startswith(_TICKET_OF)
-
-
-def is_ticket(grant: Grant) -> bool:
-    """True where a ticket says who asks."""
-    return grant.token_id is not None and is_ticket_name(grant.name)
-
-
-def _owner_of(grant: Grant) -> Grant:
-    """Whose limits count: a ticket uses up those of whoever got it."""
-    if not is_ticket(grant):
-        return grant
-    owner, _, name = grant.name.removeprefix(_TICKET_OF).partition(" ")
-    return replace(grant, token_id=None if owner == _NO_ID else owner, name=name)
 
 
 def token_json(token: StoredToken) -> dict[str, object]:

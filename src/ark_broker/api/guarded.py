@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from typing import Final
@@ -21,7 +22,7 @@ from ark_broker.api.permissions import Need, need_of, permission_for
 from ark_broker.api.services import GRANT, services_of
 from ark_broker.api.v1 import otlp
 from ark_broker.model import Event
-from ark_broker.model.errors import ArkBrokerError, Forbidden, RateLimited
+from ark_broker.model.errors import ArkBrokerError, Forbidden, RateLimited, Unauthorized
 from ark_broker.model.vocabulary import AUDIT
 
 _log = structlog.get_logger(__name__)
@@ -50,7 +51,7 @@ class Guarded:
         headers = Headers(scope=scope)
         try:
             parameters = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-            grant, by_cookie = await gate.identify(headers, parameters)
+            grant, by_cookie, token = await gate.identify_with(headers, parameters)
             _check(grant, need, method)
             if by_cookie and method not in _SAFE:
                 _check_origin(headers)
@@ -62,11 +63,41 @@ class Guarded:
             send = _audited(scope, send, grant)
         if grant.bytes_per_minute is not None and "content-length" not in headers:
             receive = _paced(gate, grant, receive) if path.startswith(_STREAMS) else _counted(gate, grant, receive)
+        answer = _Answer(send)
         try:
-            with gate.inside(grant):
-                await self._app(scope, receive, send)
+            async with asyncio.timeout(None) as limit:
+                with gate.inside(grant), gate.held(grant, token, limit):
+                    await self._app(scope, receive, answer.send)
         except RateLimited as error:
             await _refusal(scope, error)(scope, receive, send)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            await answer.end(scope, receive)
+
+
+class _Answer:
+    """What was sent of an answer that may have to end early."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._begun = self._whole = self._sized = False
+
+    async def send(self, message: Message) -> None:
+        """Pass it on."""
+        if message["type"] == "http.response.start":
+            self._begun = True
+            self._sized = any(name == b"content-length" for name, _ in message["headers"])
+        self._whole = message["type"] == "http.response.body" and not message.get("more_body", False)
+        await self._send(message)
+
+    async def end(self, scope: Scope, receive: Receive) -> None:
+        """The token is not good any more: a stream is over, and who comes again is told why."""
+        if not self._begun:
+            await _refusal(scope, Unauthorized("the token is not accepted any more"))(scope, receive, self._send)
+        elif not self._whole and not self._sized:
+            # (One that has said how long it is breaks off.)
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _paced(gate: Gate, grant: Grant, receive: Receive) -> Receive:

@@ -19,8 +19,9 @@ from starlette.requests import Request
 
 from ark_broker.access.grants import Grant
 from ark_broker.api.services import Services
+from ark_broker.log.confine import meant, unqualified
 from ark_broker.log.read import Head
-from ark_broker.log.scope import Scope
+from ark_broker.log.scope import QUALIFIED, Scope
 from ark_broker.log.tail import Burst, Follower, Format, Item
 from ark_broker.model import Event
 from ark_broker.model.errors import BadInput
@@ -117,12 +118,25 @@ def seen_by(grant: Grant, frames: Format) -> Format:
     if grant.namespaces is None:
         return frames
 
-    def admits(item: Item) -> bool:
-        if isinstance(item, Event):
-            return grant.sees(item.namespace)
-        return item.summary is not None and grant.sees(item.summary.namespace)
+    key = f"{frames.key}\x1f{','.join(sorted(grant.namespaces))}"
+    return replace(frames, key=key, admits=lambda item: grant.sees(item.namespace), seen=_unqualified)
 
-    return replace(frames, key=f"{frames.key}\x1f{','.join(sorted(grant.namespaces))}", admits=admits)
+
+def _unqualified(item: Item) -> Item:
+    return unqualified(item) if isinstance(item, Event) else item.unqualified()
+
+
+async def as_scope(services: Services, scope: Scope) -> Scope:
+    """The stream, for somebody who sees some namespaces only: by the name that it has there."""
+    namespaces = services.grant.namespaces
+    if namespaces is None or not scope.name or scope.kind not in QUALIFIED:
+        return scope
+    name, within = meant(scope.name, tuple(sorted(namespaces)))
+    if len(within) > 1 and scope.kind != "question":
+        # Of several that they have, it is the one that they would look up.
+        row = await services.reader.session(scope.name)
+        within = within if row is None else (row.summary.namespace or "",)
+    return replace(scope, name=name, within=within)
 
 
 #: Looks at a burst that is about to be written; returns what to write instead of its data, and whether to end.
@@ -161,7 +175,8 @@ class LiveStream:
         services = self.services
         services.metrics.subscribers.inc()
         try:
-            with services.tail.follow(self.scope, seen_by(services.grant, self.format), self.after) as follower:
+            scope = await as_scope(services, self.scope)
+            with services.tail.follow(scope, seen_by(services.grant, self.format), self.after) as follower:
                 yield self.greeting
                 async for data in self._bursts(follower):
                     yield data

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ark_broker.log.confine import as_seen, in_order
 from ark_broker.log.contents import fetch_events
 from ark_broker.log.memory import decode_session
 from ark_broker.log.read import SCAN_LIMIT, fetch_queries
@@ -86,11 +87,11 @@ async def list_sessions(
     connection: AsyncConnection, conditions: ArkFilter, sort: Sort, *, descending: bool, offset: int, limit: int
 ) -> SessionPage:
     """Sessions from `offset` on. With free text, of the `SCAN_LIMIT` that were active last."""
-    matching = select(ark_sessions.c.id, *_columns(sort)).where(*conditions.where)
+    matching = select(ark_sessions.c.id, ark_sessions.c.namespace, *_columns(sort)).where(*conditions.where)
     if conditions.text:
         matching = _searched(matching, conditions.text)
     rows = matching.subquery()
-    order = [rows.c[column.name] for column in (*_columns(sort), ark_sessions.c.id)]
+    order = [*(rows.c[column.name] for column in _columns(sort)), in_order(connection, rows)]
     page = select(rows.c.id).order_by(*(column.desc() if descending else column for column in order))
     ids = list((await connection.execute(page.offset(offset).limit(limit + 1))).scalars())
     return SessionPage(
@@ -124,14 +125,20 @@ async def _counts(connection: AsyncConnection, conditions: ArkFilter) -> dict[st
     return found
 
 
+async def whole_session(connection: AsyncConnection, session_id: str) -> WholeSession | None:
+    """The session of Ark's list with that id; None where there is none."""
+    found = await connection.execute(select(ark_sessions.c.id).where(ark_sessions.c.id == session_id))
+    return next(iter(await whole_sessions(connection, list(found.scalars()))), None)
+
+
 async def whole_sessions(connection: AsyncConnection, ids: Sequence[str]) -> list[WholeSession]:
-    """The sessions of Ark's list with these ids, in their order; those that are not in it are left out."""
+    """The sessions of Ark's list with these stored ids, in their order; those that are not in it are left out."""
     rows = await connection.execute(
         select(sessions.c.id, sessions.c.state)
         .join(ark_sessions, ark_sessions.c.id == sessions.c.id)
         .where(sessions.c.id.in_(ids), sessions.c.status != GONE)
     )
-    summaries = {row.id: decode_session(row.state) for row in rows}
+    summaries = {row.id: as_seen(connection, decode_session(row.state)) for row in rows}
     queries = await fetch_queries(connection, list(summaries))
     return [WholeSession(summaries[key], queries.get(key, [])) for key in ids if key in summaries]
 

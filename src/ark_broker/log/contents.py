@@ -20,6 +20,7 @@ import zstandard
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ark_broker.log.confine import is_confined, unqualified
 from ark_broker.log.rows import from_rows
 from ark_broker.log.tables import contents
 from ark_broker.model import Event
@@ -103,7 +104,7 @@ async def fetch_events(connection: AsyncConnection, statement: Select[Any]) -> l
     """Events of a `select(events)`, their bodies whole."""
     found = from_rows((await connection.execute(statement)).all())
     await make_whole(connection, found)
-    return found
+    return [unqualified(event) for event in found] if is_confined(connection) else found
 
 
 async def make_whole(connection: AsyncConnection, batch: Sequence[Event]) -> None:

@@ -49,6 +49,8 @@ class Memory:
         self.sessions: dict[str, SessionSummary] = {}
         #: Position of the session's deletion; 0 for most.
         self.gone: dict[str, int] = {}
+        #: Whose the deleted sessions were, of those that had a namespace: their names stay theirs.
+        self.owners: dict[str, str] = {}
         self.queries: dict[str, dict[str, QuerySummary]] = {}
         #: Links as they were written last, and when (ns).
         self._written: dict[str, tuple[Link, int]] = {}
@@ -63,8 +65,10 @@ class Memory:
         """Drop everything: another process committed, or a transaction failed half-way."""
         self.at = -1
         self.calls_wait = None
-        for kept in (self.links, self.sessions, self.gone, self.queries, self.contents, self._written, self._rows):
+        for kept in (self.links, self.sessions, self.gone, self.owners, self.queries):
             kept.clear()
+        for more in (self.contents, self._written, self._rows):
+            more.clear()
 
     def start(self, prior: int) -> None:
         """Begin a transaction that found the head at `prior`."""
@@ -112,14 +116,16 @@ class Memory:
         missing = [session_id for session_id in ids if session_id not in self.sessions]
         for page in _pages(missing):
             rows = await connection.execute(
-                select(sessions.c.id, sessions.c.status, sessions.c.gone_seq, sessions.c.state).where(
-                    sessions.c.id.in_(page)
-                )
+                select(
+                    sessions.c.id, sessions.c.status, sessions.c.namespace, sessions.c.gone_seq, sessions.c.state
+                ).where(sessions.c.id.in_(page))
             )
-            for session_id, status, gone_seq, state in rows:
+            for session_id, status, namespace, gone_seq, state in rows:
                 self.gone[session_id] = gone_seq
                 if status != GONE:
                     self.sessions[session_id] = decode_session(state)
+                elif namespace is not None:
+                    self.owners[session_id] = namespace
         for session_id in missing:
             self.sessions.setdefault(session_id, SessionSummary(id=session_id))
 
@@ -155,11 +161,20 @@ class Memory:
         self.links.pop(key, None)
         self._written.pop(key, None)
 
-    def drop_session(self, session_id: str) -> None:
-        """The session is no more: deleted, or moved into another."""
+    def owner_of(self, session_id: str) -> str | None:
+        """The namespace that the session has, or had when it was deleted; of one that is loaded."""
+        summary = self.sessions.get(session_id)
+        return (None if summary is None else summary.namespace) or self.owners.get(session_id)
+
+    def drop_session(self, session_id: str) -> str | None:
+        """The session is no more: deleted, or moved into another. Returns whose it was."""
+        owner = self.owner_of(session_id)
+        if owner is not None:
+            self.owners[session_id] = owner
         self.sessions.pop(session_id, None)
         self._rows.pop(session_id, None)
         self.queries.pop(session_id, None)
+        return owner
 
 
 def select_links() -> Select[Any]:

@@ -15,6 +15,7 @@ import zstandard
 from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ark_broker.log.confine import as_seen
 from ark_broker.log.contents import fetch_events
 from ark_broker.log.database import Database, Dialect
 from ark_broker.log.memory import decode_session
@@ -80,7 +81,7 @@ async def packed_between(
         for event in unpack(row.data):
             at = position(event)
             if at is not None and at > after and (until is None or at <= until):
-                found.append(event)
+                found.append(as_seen(connection, event))
     return Packed(found, until)
 
 

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ark_broker.log.confine import as_seen, in_order
 from ark_broker.log.tables import questions
 from ark_broker.sessions.questions import Question
 
@@ -42,6 +43,12 @@ async def load_questions(connection: AsyncConnection, ids: Sequence[str]) -> dic
     return found
 
 
+async def stored_question_id(connection: AsyncConnection, question_id: str) -> str | None:
+    """What the question is called in the log, for whoever sees what the connection sees; None where there is none."""
+    found = await connection.execute(select(questions.c.id).where(questions.c.id == question_id))
+    return found.scalar_one_or_none()
+
+
 async def list_questions(
     connection: AsyncConnection,
     *,
@@ -52,6 +59,7 @@ async def list_questions(
     limit: int,
 ) -> list[Question]:
     """Questions by when they were asked, newest first, from `before` on."""
+    name = in_order(connection, questions)
     statement: Select[Any] = select(questions.c.state_body)
     if state is not None:
         statement = statement.where(questions.c.state == state)
@@ -61,10 +69,11 @@ async def list_questions(
         statement = statement.where(questions.c.query == query)
     if before is not None:
         statement = statement.where(
-            (questions.c.asked_at < before[0]) | ((questions.c.asked_at == before[0]) & (questions.c.id < before[1]))
+            (questions.c.asked_at < before[0]) | ((questions.c.asked_at == before[0]) & (name < before[1]))
         )
-    statement = statement.order_by(questions.c.asked_at.desc(), questions.c.id.desc()).limit(limit)
-    return [_DECODER.decode(body) for body in (await connection.execute(statement)).scalars()]
+    statement = statement.order_by(questions.c.asked_at.desc(), name.desc()).limit(limit)
+    found = (await connection.execute(statement)).scalars()
+    return [as_seen(connection, _DECODER.decode(body)) for body in found]
 
 
 async def due_questions(connection: AsyncConnection, now: int, limit: int) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Row, Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ark_broker.log.confine import as_seen, in_order, is_confined, namespaces_of, unqualified
 from ark_broker.log.contents import fetch_events
 from ark_broker.log.database import Database
 from ark_broker.log.memory import decode_query, decode_session, fetch_links, link_of_call, select_links
@@ -17,9 +18,10 @@ from ark_broker.log.packs import Packed, packed_between, unpack
 from ark_broker.log.scope import Scope
 from ark_broker.log.tables import GONE, events, links, log_head, packs, queries, sessions
 from ark_broker.model import Event
+from ark_broker.model.names import shown
 from ark_broker.model.vocabulary import STREAM_COMPLETED, TOMBSTONES
 from ark_broker.sessions.correlate import Link
-from ark_broker.sessions.keys import is_call, query_key
+from ark_broker.sessions.keys import OF_NAMESPACE, is_call, query_key
 from ark_broker.sessions.summary import AGENT_MARK, QuerySummary, SessionSummary
 
 #: Rows looked at for one filtered page. A rarer match is found on a later page: the cursor moves on.
@@ -94,6 +96,12 @@ class SessionChange:
     summary: SessionSummary | None
     #: Its queries, where they were asked for.
     queries: tuple[QuerySummary, ...] = ()
+    namespace: str | None = None
+
+    def unqualified(self) -> SessionChange:
+        """The same, with names as who is limited to namespaces sees them."""
+        summary = None if self.summary is None else unqualified(self.summary)
+        return replace(self, id=shown(self.id), summary=summary, queries=tuple(map(unqualified, self.queries)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,12 @@ class Reader:
     def confined(self, namespaces: frozenset[str]) -> Reader:
         """A reader of these namespaces only: for it, nothing else is there."""
         return Reader(self._database.confined(namespaces))
+
+    async def stored_session_id(self, session_id: str) -> str | None:
+        """What the session is called in the log (`model.names`); None where there is none."""
+        known = select(sessions.c.id).where(sessions.c.id == session_id, sessions.c.status != GONE)
+        async with self._database.reader.connect() as connection:
+            return (await connection.execute(known)).scalar_one_or_none()
 
     async def head(self, connection: AsyncConnection | None = None) -> Head:
         """Identity, end and floor of the log."""
@@ -256,8 +270,8 @@ class Reader:
         async with self._database.reader.connect() as connection:
             found = await fetch_events(connection, in_rows)
             data = (await connection.execute(in_packs)).scalar_one_or_none()
-        if data is not None:
-            found += unpack(data)
+            if data is not None:
+                found += [as_seen(connection, event) for event in unpack(data)]
         return max(found, key=lambda event: event.query_seq or 0, default=None)
 
     async def end_of_stream(self, query: str) -> StreamEnd | None:
@@ -304,7 +318,7 @@ class Reader:
                 select(sessions.c.state, sessions.c.seq).where(sessions.c.id == session_id, sessions.c.status != GONE)
             )
         ).one_or_none()
-        return None if row is None else SessionRow(decode_session(row.state), row.seq)
+        return None if row is None else SessionRow(as_seen(connection, decode_session(row.state)), row.seq)
 
     async def gone_at(self, session_id: str) -> int:
         """Position at which the session was last deleted; 0 if never."""
@@ -325,10 +339,10 @@ class Reader:
                 rows = await self._sessions_with_query(connection, conditions, before, limit)
             else:
                 rows = await self._sessions_by_activity(connection, conditions, before, limit)
-            found = [SessionRow(decode_session(row.state), row.seq) for row in rows[:limit]]
+            found = [SessionRow(as_seen(connection, decode_session(row.state)), row.seq) for row in rows[:limit]]
             if len(rows) > limit:
                 last = rows[limit - 1]
-                return found, (last.last_activity, last.id)
+                return found, (last.last_activity, found[-1].summary.id)
             if conditions.text or conditions.agent:
                 return found, await self._scan_end(connection, conditions, before)
             return found, None
@@ -337,11 +351,11 @@ class Reader:
     async def _sessions_by_activity(
         connection: AsyncConnection, conditions: SessionFilter, before: tuple[int, str] | None, limit: int
     ) -> Sequence[Row[Any]]:
-        window = _by_activity(conditions, before)
+        window = _by_activity(connection, conditions, before)
         if conditions.text or conditions.agent:
             inner = window.limit(SCAN_LIMIT).subquery()
             window = select(inner).where(*_text_conditions(conditions, inner.c.search))
-            window = window.order_by(inner.c.last_activity.desc(), inner.c.id.desc())
+            window = window.order_by(inner.c.last_activity.desc(), in_order(connection, inner).desc())
         found: Sequence[Row[Any]] = (await connection.execute(window.limit(limit + 1))).all()
         return found
 
@@ -350,7 +364,7 @@ class Reader:
         connection: AsyncConnection, conditions: SessionFilter, before: tuple[int, str] | None, limit: int
     ) -> Sequence[Row[Any]]:
         named = select(queries.c.session_id).where(queries.c.name == conditions.query)
-        window = _by_activity(conditions, before).where(
+        window = _by_activity(connection, conditions, before).where(
             sessions.c.id.in_(named), *_text_conditions(conditions, sessions.c.search)
         )
         found: Sequence[Row[Any]] = (await connection.execute(window.limit(limit + 1))).all()
@@ -360,8 +374,11 @@ class Reader:
     async def _scan_end(
         connection: AsyncConnection, conditions: SessionFilter, before: tuple[int, str] | None
     ) -> tuple[int, str] | None:
-        row = (await connection.execute(_by_activity(conditions, before).offset(SCAN_LIMIT - 1).limit(1))).one_or_none()
-        return None if row is None else (row.last_activity, row.id)
+        rows = _by_activity(connection, conditions, before).offset(SCAN_LIMIT - 1).limit(1)
+        row = (await connection.execute(rows)).one_or_none()
+        if row is None:
+            return None
+        return row.last_activity, shown(row.id) if is_confined(connection) else row.id
 
     async def session_changes(
         self, after: int, until: int, limit: int, *, only: str = "", whole: bool = False
@@ -371,20 +388,30 @@ class Reader:
         `only`: the session of that id. `whole`: with their queries.
         """
         statement = (
-            select(sessions.c.id, sessions.c.seq, sessions.c.status, sessions.c.state)
+            select(sessions.c.id, sessions.c.seq, sessions.c.status, sessions.c.namespace, sessions.c.state)
             .where(*([sessions.c.id == only] if only else []), sessions.c.seq > after, sessions.c.seq <= until)
             .order_by(sessions.c.seq, sessions.c.id)
             .limit(limit)
         )
         async with self._database.reader.connect() as connection:
             rows = (await connection.execute(statement)).all()
+            seen = is_confined(connection)
         changes = [
-            SessionChange(row.id, row.seq, None if row.status == GONE else decode_session(row.state)) for row in rows
+            SessionChange(
+                row.id,
+                row.seq,
+                None if row.status == GONE else decode_session(row.state),
+                namespace=row.namespace,
+            )
+            for row in rows
         ]
         if len(changes) == limit and changes[0].seq != changes[-1].seq:
             # One commit changes many sessions at one position: never stop in the middle of them.
             changes = [change for change in changes if change.seq != changes[-1].seq]
-        return await self.with_queries(changes) if whole else changes
+        changes = await self.with_queries(changes) if whole else changes
+        # Of those at one position, too, the order is that of the names that are seen.
+        changes.sort(key=lambda change: (change.seq, shown(change.id)))
+        return [change.unqualified() for change in changes] if seen else changes
 
     async def with_queries(self, changes: Sequence[SessionChange]) -> list[SessionChange]:
         """The same changes, with the queries that each session has by now."""
@@ -398,7 +425,7 @@ class Reader:
         rows = await connection.execute(
             select(queries.c.state).where(queries.c.session_id == session_id).order_by(queries.c.name).limit(limit)
         )
-        return [decode_query(state) for state in rows.scalars()]
+        return [as_seen(connection, decode_query(state)) for state in rows.scalars()]
 
     async def find_queries(
         self, name_or_uid: str, namespace: str | None, session_id: str | None, limit: int = 20
@@ -411,7 +438,8 @@ class Reader:
             conditions.append(queries.c.session_id == session_id)
         statement = select(queries.c.state, queries.c.seq).where(*conditions).order_by(queries.c.seq).limit(limit)
         async with self._database.reader.connect() as connection:
-            return [(decode_query(row.state), row.seq) for row in await connection.execute(statement)]
+            rows = (await connection.execute(statement)).all()
+            return [(as_seen(connection, decode_query(row.state)), row.seq) for row in rows]
 
     async def links(self, keys: Sequence[str]) -> dict[str, Link]:
         """Links by key, of those that exist: one look-up in the index. A tool call's may be in the log itself."""
@@ -420,7 +448,7 @@ class Reader:
             for key in keys:
                 if key not in found and is_call(key) and (link := await link_of_call(connection, key)) is not None:
                     found[key] = link
-        return found
+            return {key: as_seen(connection, link) for key, link in found.items()}
 
     async def links_of(self, session_id: str, after: str, limit: int) -> dict[str, Link]:
         """Links to the session by key, in the order of the keys, from `after` on."""
@@ -431,7 +459,10 @@ class Reader:
             .limit(limit)
         )
         async with self._database.reader.connect() as connection:
-            return await fetch_links(connection, statement)
+            if (namespaces := namespaces_of(connection)) is not None:
+                statement = statement.where(~_has_own_form(namespaces))
+            found = await fetch_links(connection, statement)
+            return {key: as_seen(connection, link) for key, link in found.items()}
 
     async def has_waiting_query(self, name: str) -> bool:
         """True where events name the query, and no session of it is known yet."""
@@ -440,15 +471,22 @@ class Reader:
             return found.scalar_one_or_none() is not None
 
 
+def _has_own_form(namespaces: Sequence[str]) -> ColumnElement[bool]:
+    """True of a key that stands beside one of the namespace's own: only whoever came first has it in both forms."""
+    own = links.alias("own")
+    forms = [links.c.key + f"{OF_NAMESPACE}{namespace}" for namespace in namespaces]
+    return select(own.c.key).where(own.c.key.in_(forms)).exists()
+
+
 async def fetch_queries(connection: AsyncConnection, session_ids: Sequence[str]) -> dict[str, list[QuerySummary]]:
-    """Summaries of all queries of these sessions, by session."""
+    """Summaries of all queries of these sessions, which go by their stored ids, by session."""
     found: dict[str, list[QuerySummary]] = {}
     for start in range(0, len(session_ids), _IDS):
         page = session_ids[start : start + _IDS]
         rows = await connection.execute(select(queries.c.state).where(queries.c.session_id.in_(page)))
         for state in rows.scalars():
             query = decode_query(state)
-            found.setdefault(query.session_id, []).append(query)
+            found.setdefault(query.session_id, []).append(as_seen(connection, query))
     return found
 
 
@@ -469,10 +507,16 @@ def visible(batch: Iterable[Event]) -> list[Event]:
     return [event for event in batch if event.type not in TOMBSTONES]
 
 
-def _by_activity(conditions: SessionFilter, before: tuple[int, str] | None) -> Select[Any]:
+def _by_activity(connection: AsyncConnection, conditions: SessionFilter, before: tuple[int, str] | None) -> Select[Any]:
+    name = in_order(connection, sessions)
     statement = select(
-        sessions.c.id, sessions.c.last_activity, sessions.c.seq, sessions.c.search, sessions.c.state
-    ).order_by(sessions.c.last_activity.desc(), sessions.c.id.desc())
+        sessions.c.id,
+        sessions.c.namespace,
+        sessions.c.last_activity,
+        sessions.c.seq,
+        sessions.c.search,
+        sessions.c.state,
+    ).order_by(sessions.c.last_activity.desc(), name.desc())
     if conditions.status is not None:
         statement = statement.where(sessions.c.status == conditions.status)
     else:
@@ -488,7 +532,7 @@ def _by_activity(conditions: SessionFilter, before: tuple[int, str] | None) -> S
         statement = statement.where(
             or_(
                 sessions.c.last_activity < activity,
-                and_(sessions.c.last_activity == activity, sessions.c.id < session_id),
+                and_(sessions.c.last_activity == activity, name < session_id),
             )
         )
     return statement

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement
 
 from ark_broker.log.tables import FEEDS, events, packs
 from ark_broker.model import Event
+from ark_broker.model.names import shown
 
 Kind = Literal["log", "session", "query", "conversation", "uid", "trace", "question", "sessions"]
 #: Of a stream, only one sort of event: messages, operation events of Ark, chunks (and completion markers), spans.
@@ -22,6 +23,8 @@ _COLUMNS: Final = {
     "trace": events.c.trace_id,
     "question": events.c.question_id,
 }
+#: Streams of what may be stored under another name than its namespace's own (`model.names`).
+QUALIFIED: Final = frozenset({"session", "question", "sessions"})
 _FIELDS: Final = {kind: column.name for kind, column in _COLUMNS.items()}
 #: Streams with an index that holds just their events. Of the others `feed` is a filter on a longer one.
 _INDEXED: Final = frozenset(
@@ -38,11 +41,15 @@ _INDEXED: Final = frozenset(
 @dataclass(frozen=True, slots=True)
 class Scope:
     """A stream: the log; what one session, query (by name), conversation, query UID, trace or question has of it;
-    or, not of events, the list of sessions (all, or the one of that name)."""
+    or, not of events, the list of sessions (all, or the one of that name).
+
+    `within` namespaces: `name` is what those call it, and nothing of another one is part of the stream.
+    """
 
     kind: Kind
     name: str = ""
     feed: Feed = ""
+    within: tuple[str, ...] = ()
 
     def position(self, event: Event) -> int | None:
         """The event's position in this stream."""
@@ -100,14 +107,16 @@ WHOLE_LOG: Final = Scope("log")
 SESSION_LIST: Final = Scope("sessions")
 
 
-def scope_of(event: Event, kind: Kind, feed: Feed) -> Scope | None:
+def scope_of(event: Event, kind: Kind, feed: Feed, within: tuple[str, ...] = ()) -> Scope | None:
     """The stream of that kind that the event is part of, if it is part of one."""
-    if not _in_feed(event, feed):
+    if not _in_feed(event, feed) or (within and event.namespace not in within):
         return None
     if kind == "log":
-        return Scope("log", "", feed)
+        return Scope("log", "", feed, within)
     name = getattr(event, _FIELDS[kind]) if kind in _FIELDS else None
-    return None if name is None else Scope(kind, name, feed)
+    if name is not None and within and kind in QUALIFIED:
+        name = shown(name)
+    return None if name is None else Scope(kind, name, feed, within)
 
 
 def _in_feed(event: Event, feed: Feed) -> bool:

@@ -24,6 +24,7 @@ from ark_broker.log.read import Reader, SessionChange, Stride
 from ark_broker.log.scope import Feed, Kind, Scope, scope_of
 from ark_broker.log.transaction import Commit
 from ark_broker.model import Event
+from ark_broker.model.names import shown
 
 _log = structlog.get_logger(__name__)
 
@@ -43,6 +44,8 @@ _CHANGES: Final = 5_000
 
 #: What a stream is made of.
 Item = Event | SessionChange
+#: What the streams that somebody reads have in common.
+Sort = tuple[Kind, Feed, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Format:
     whole: bool = False
     #: False for an item that these readers may not know of: it is as if it were not there.
     admits: Callable[[Item], bool] = lambda _item: True
+    #: The item as these readers see it.
+    seen: Callable[[Item], Item] = lambda item: item
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +118,16 @@ class Channel:
         """The burst of those of `items` (in the order of the stream) that lie after position `after`."""
         kept = []
         frames = []
+        shown_items: list[Item] = []
         for item in items:
             position = item.seq if isinstance(item, SessionChange) else self.scope.position(item)
             if position is not None and position > after:
                 kept.append((position, item))
                 if self.format.admits(item):
-                    frames.append(self.format.encode(item, position))
+                    shown_items.append(self.format.seen(item))
+                    frames.append(self.format.encode(shown_items[-1], position))
         everything = tuple(item for _, item in kept)
-        items = tuple(filter(self.format.admits, everything))
+        items = tuple(shown_items)
         notable = any(map(self.format.notable, items))
         return Burst(kept[0][0], kept[-1][0], b"".join(frames), items, notable, everything)
 
@@ -170,7 +177,7 @@ class Tail:
         self._ring: deque[tuple[Channel, Burst]] = deque()
         self._channels: dict[Scope, dict[str, Channel]] = {}
         #: How many of the streams that somebody reads are of each sort.
-        self._sorts: Counter[tuple[Kind, Feed]] = Counter()
+        self._sorts: Counter[Sort] = Counter()
         #: Everything up to here was delivered.
         self.head = 0
         self._target = 0
@@ -276,7 +283,7 @@ class Tail:
                 changes = await self._reader.session_changes(self._listed, head, _CHANGES, whole=whole)
             until = changes[-1].seq if len(changes) > _CHANGES // 2 else head
             for scope, channel in self._session_channels():
-                wanted = [change for change in changes if scope.name in ("", change.id)]
+                wanted = [change for change in changes if _is_of(change, scope)]
                 if channel.format.whole and not whole:
                     # It has come meanwhile: what was read is not enough for it. It reads for itself.
                     channel.floor = until
@@ -286,7 +293,7 @@ class Tail:
             self._listed = until
 
     def _session_channels(self) -> list[tuple[Scope, Channel]]:
-        if not self._sorts["sessions", ""]:
+        if not any(kind == "sessions" for kind, _, _ in self._sorts):
             return []
         return [
             (scope, channel)
@@ -298,10 +305,17 @@ class Tail:
     def _by_scope(self, deliveries: Sequence[tuple[int, Event]]) -> dict[Scope, list[Event]]:
         """Events by the streams that somebody reads, each at its position in that stream."""
         touched: dict[Scope, list[Event]] = {}
-        sorts = [(kind, feed) for kind, feed in self._sorts if kind != "sessions"]
+        everybodys: list[Sort] = []
+        sorts: dict[str | None, list[Sort]] = {}
+        for sort in self._sorts:
+            if sort[0] != "sessions":
+                for namespace in sort[2]:
+                    sorts.setdefault(namespace, []).append(sort)
+                if not sort[2]:
+                    everybodys.append(sort)
         for position, event in deliveries:
-            for kind, feed in sorts:
-                scope = scope_of(event, kind, feed)
+            for kind, feed, within in (*everybodys, *sorts.get(event.namespace, ())):
+                scope = scope_of(event, kind, feed, within)
                 if scope is not None and scope in self._channels and scope.position(event) == position:
                     touched.setdefault(scope, []).append(event)
         return touched
@@ -325,14 +339,15 @@ class Tail:
 
     def follow(self, scope: Scope, form: Format, after: int) -> Follower:
         """A follower of the stream from position `after` on. Use it as a context manager."""
-        return Follower(self, self._reader, scope, form, after)
+        reader = self._reader.confined(frozenset(scope.within)) if scope.within else self._reader
+        return Follower(self, reader, scope, form, after)
 
     def join(self, follower: Follower) -> Channel:
         """Put the follower on its channel, made if nobody else reads it."""
         scope = follower.scope
         if scope not in self._channels:
             self._channels[scope] = {}
-            self._sorts[scope.kind, scope.feed] += 1
+            self._sorts[scope.kind, scope.feed, scope.within] += 1
         channels = self._channels[scope]
         channel = channels.get(follower.format.key)
         if channel is None:
@@ -353,7 +368,7 @@ class Tail:
         del channels[channel.format.key]
         if not channels:
             del self._channels[channel.scope]
-            sort = channel.scope.kind, channel.scope.feed
+            sort = channel.scope.kind, channel.scope.feed, channel.scope.within
             self._sorts[sort] -= 1
             if not self._sorts[sort]:
                 del self._sorts[sort]
@@ -442,6 +457,13 @@ class Follower:
         found = (await self._reader.page(self.scope, self.cursor, self._stride.rows)).events
         self._stride.took(found)
         return found
+
+
+def _is_of(change: SessionChange, scope: Scope) -> bool:
+    """True for a change of a session that the scope is about."""
+    if not scope.within:
+        return scope.name in ("", change.id)
+    return change.namespace in scope.within and scope.name in ("", shown(change.id))
 
 
 def _weight(burst: Burst) -> int:

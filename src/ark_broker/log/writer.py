@@ -365,7 +365,9 @@ async def _delete_session(transaction: Transaction, session_id: str) -> list[Eve
         raise NotFound(f"no session {session_id!r}")
     await transaction.connection.execute(delete(links).where(links.c.session_id == session_id))
     transaction.memory.forget_links()
-    tombstone = await transaction.tombstone(SESSION_DELETED, session_id, {})
+    await transaction.memory.load_sessions(transaction.connection, [session_id])
+    owner = transaction.memory.owner_of(session_id)
+    tombstone = await transaction.tombstone(SESSION_DELETED, session_id, {}, namespace=owner)
     await transaction.drop_session(session_id)
     return [tombstone]
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import orjson
 
-from ark_broker.log.questions import due_questions, load_questions
+from ark_broker.log.confine import unqualified
+from ark_broker.log.questions import due_questions, load_questions, stored_question_id
 from ark_broker.log.read import Reader
 from ark_broker.log.scope import Scope
 from ark_broker.log.tail import Format, Tail
@@ -43,29 +44,38 @@ class Desk:
         self._tail = tail
         #: Those who wait here for a secret answer, which is handed over and not stored.
         self._secret: dict[str, set[asyncio.Future[Any]]] = {}
+        #: Questions as those see them whom the desk is for.
+        self._seen: Callable[[Question], Question] = lambda question: question
 
     def reading(self, reader: Reader) -> Desk:
-        """The same desk, for somebody who sees what `reader` sees."""
+        """The same desk, for somebody limited to namespaces, who sees what `reader` sees."""
         desk = Desk(self._writer, reader, self._tail)
         desk._secret = self._secret
+        desk._seen = unqualified
         return desk
 
     async def get(self, question_id: str) -> Question:
         """The question. Raises NotFound."""
+        return self._seen(await self._stored(question_id))
+
+    async def _stored(self, question_id: str) -> Question:
+        """The same, by the names that the log has for it and its session."""
         async with self._reader.snapshot() as connection:
-            found = await load_questions(connection, [question_id])
-        if question_id not in found:
+            stored_id = await stored_question_id(connection, question_id)
+            found = await load_questions(connection, [] if stored_id is None else [stored_id])
+        if stored_id is None or stored_id not in found:
             raise NotFound(f"no question {question_id!r}")
-        return found[question_id]
+        return found[stored_id]
 
     async def wait(self, question_id: str, seconds: float) -> tuple[Question, Any]:
         """The question once it is over, or as it is after `seconds`; and its answer, a secret one too.
 
         Raises NotFound.
         """
-        question = await self.get(question_id)
+        question = await self._stored(question_id)
         if not question.is_open or seconds <= 0:
-            return question, question.answer
+            return self._seen(question), question.answer
+        question_id = question.id
         handed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if question.secret:
             self._secret.setdefault(question_id, set()).add(handed)
@@ -73,10 +83,10 @@ class Desk:
             async with asyncio.timeout(seconds):
                 question = await self._until_over(question_id)
         except TimeoutError:
-            question = await self.get(question_id)
+            question = await self._stored(question_id)
         finally:
             self._leave(question_id, handed)
-        return question, handed.result() if handed.done() else question.answer
+        return self._seen(question), handed.result() if handed.done() else question.answer
 
     def _leave(self, question_id: str, handed: asyncio.Future[Any]) -> None:
         waiting = self._secret.get(question_id, set())
@@ -87,10 +97,10 @@ class Desk:
     async def _until_over(self, question_id: str) -> Question:
         with self._tail.follow(Scope("question", question_id), _SIGNALS, self._tail.head) as follower:
             # Once it follows, nothing is missed; what came before is in the database.
-            question = await self.get(question_id)
+            question = await self._stored(question_id)
             while question.is_open and not self._tail.closing.is_set():
                 if await follower.next() is not None:
-                    question = await self.get(question_id)
+                    question = await self._stored(question_id)
             return question
 
     async def answer(self, question_id: str, answer: Any, by: str | None, attempt: str | None) -> Question:
@@ -98,14 +108,15 @@ class Desk:
 
         With the same `attempt` it is the same answer, and no second one.
         """
-        known = await self.get(question_id)
+        known = await self._stored(question_id)
+        question_id = known.id
         if not known.is_answerable:
-            raise QuestionOver(f"the question is answered where it was asked ({known.source})", question_json(known))
+            raise QuestionOver(f"the question is answered where it was asked ({known.source})", self._json(known))
         check_answer(known, answer)
         if known.secret and known.is_open and question_id not in self._secret:
             raise QuestionOver(
                 "nobody waits for the answer here, and a secret one is not stored: let whoever asked wait for it",
-                question_json(known),
+                self._json(known),
             )
         body: dict[str, Any] = {"answeredBy": by}
         if not known.secret:
@@ -116,12 +127,15 @@ class Desk:
             for handed in self._secret.get(question_id, ()):
                 if not handed.done():
                     handed.set_result(answer)
-        return question
+        return self._seen(question)
 
     async def cancel(self, question_id: str, reason: str | None) -> Question:
         """Call it off. Raises NotFound, QuestionOver."""
-        await self.get(question_id)
-        return await self._end(question_id, QUESTION_CANCELED, {"reason": reason}, None)
+        known = await self._stored(question_id)
+        return self._seen(await self._end(known.id, QUESTION_CANCELED, {"reason": reason}, None))
+
+    def _json(self, question: Question) -> dict[str, object]:
+        return question_json(self._seen(question))
 
     async def look_after_deadlines(self) -> int:
         """Do what is to be done where a deadline has passed; returns for how many."""
@@ -144,7 +158,7 @@ class Desk:
                 if identity is not None and await transaction.is_stored(identity):
                     outcome.append(question)
                     return []
-                raise QuestionOver(f"the question is {question.state}", question_json(question))
+                raise QuestionOver(f"the question is {question.state}", self._json(question))
             stored = await transaction.append([event])
             outcome.append(transaction.questions[question_id])
             return stored

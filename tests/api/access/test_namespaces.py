@@ -12,6 +12,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from ark_broker.model.names import SEPARATOR
 from tests.api.access.conftest import Locked, locked_broker
 from tests.api.access.teams import SHARED, SHARED_TRACE, Team, Teams, listening, two_teams
 from tests.api.access.test_scopes import operations, rpc
@@ -30,6 +31,7 @@ KINDS: Final = {
     "trace_id": "trace",
     "conversation_id": "conversation",
     "query_id": "uid",
+    "model": "query",
 }
 SAME_REQUEST: Final = {"x-request-id": "the-same"}
 
@@ -74,6 +76,7 @@ def queried(team: Team, path: str) -> Iterator[dict[str, str]]:
             {"namespace": team.namespace},
             {"status": "active"},
         ],
+        "/v1/overview": [{"bucket": "1d"}, {"agent": team.named("agent")}, {"namespace": team.namespace}],
         "/v1/questions": [{"state": "open"}, {"session": f"{SHARED}-session"}, {"query": f"{SHARED}-query"}],
         "/v1/links": [],
         "/v1/correlate": [],
@@ -202,15 +205,15 @@ def foreign_ids(other: Team, kind: str) -> list[str]:
     if kind == "question":
         return other.questions
     names = [f"{other.word}-{kind}", f"{other.word}-bare-{kind}", f"{other.word}-told-{kind}"]
-    # What the second one's session is called where both have one of that name.
-    return [*names, f"{SHARED}-session@{other.namespace}"] if kind == "session" else names
+    # How the second one's session is stored where both have one of that name.
+    return [*names, f"{SHARED}-session{SEPARATOR}{other.namespace}"] if kind == "session" else names
 
 
 def unknown_like(name: str) -> str:
     """A name that nobody has, as long as the other."""
     if re.fullmatch(r"[0-9a-f]{32}", name):
         return "d" * 32
-    return "z" * len(name)
+    return re.sub(f"[^{SEPARATOR}]", "z", name)
 
 
 async def test_an_id_of_the_other_is_answered_as_one_that_does_not_exist(teams: Teams) -> None:
@@ -315,10 +318,7 @@ def streams_of(team: Team) -> Iterator[tuple[str, dict[str, str], str]]:
     for path in STREAMS:
         found = re.search(r"\{(\w+)\}", path)
         for name in [f"{SHARED}-{KINDS[found[1]]}", team.named(KINDS[found[1]])] if found else [""]:
-            # The second one's session of that name is called otherwise.
-            is_second = (team.word, name) == ("bravo", f"{SHARED}-session")
-            called = f"{name}@{team.namespace}" if is_second else name
-            yield re.sub(r"\{\w+\}", called, path), {"from": "start"}, called
+            yield re.sub(r"\{\w+\}", name, path), {"from": "start"}, name
     for path in WATCHED:
         found = re.search(r"\{(\w+)\}", path)
         names = [""]
@@ -361,7 +361,7 @@ async def test_a_stream_of_the_others_is_as_silent_as_one_of_nothing(database_ur
         team, other = teams.alpha, teams.bravo
         paths = [
             f"/v1/sessions/{other.named('session')}/stream?from=start",
-            f"/v1/sessions/{SHARED}-session@{other.namespace}/stream?from=start",
+            f"/v1/sessions/{SHARED}-session{SEPARATOR}{other.namespace}/stream?from=start",
             f"/v1/queries/{other.named('query')}/stream?from=start",
             f"/stream/{other.named('query')}?from-beginning=true",
             f"/events/{other.named('uid')}?watch=true&from-beginning=true",
@@ -440,7 +440,9 @@ async def test_mcp_answers_an_id_of_the_other_as_one_that_does_not_exist(teams: 
         for uri, kind in (("ark://sessions/", "session"), ("ark://questions/", "question")):
             for name in foreign_ids(other, kind):
                 found = [
-                    json.dumps(await rpc(team.who, "resources/read", {"uri": uri + asked})).replace(asked, "*")
+                    json.dumps(await rpc(team.who, "resources/read", {"uri": uri + asked}), ensure_ascii=False).replace(
+                        asked, "*"
+                    )
                     for asked in (name, unknown_like(name))
                 ]
                 assert found[0] == found[1], (uri, name)

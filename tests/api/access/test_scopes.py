@@ -21,6 +21,8 @@ from tests.support.mcp import call
 
 #: All that anybody may ask for.
 OPEN: Final = {
+    ("GET", "/"),
+    ("GET", "/ui"),
     ("GET", "/health"),
     ("GET", "/readyz"),
     ("GET", "/docs"),
@@ -53,6 +55,8 @@ INGEST: Final = {
     ("POST", "/traces"),
     ("POST", "/sessions"),
 }
+#: What is sent there changes nothing.
+READS: Final = {("POST", "/v1/tickets"), ("POST", "/v1/chat/completions")}
 #: About all namespaces at once, whatever is asked for.
 OPERATORS: Final = ("/v1/tokens", "/v1/webhooks", "/v1/deliveries", "/metrics")
 
@@ -66,7 +70,7 @@ def expected(method: str, path: str) -> str:
             return need
     if path.startswith(OPERATORS):
         return "operator"
-    if method == "GET" or (method, path) == ("POST", "/v1/tickets"):
+    if method == "GET" or (method, path) in READS:
         return "read"
     return "operator"
 
@@ -130,7 +134,20 @@ def test_what_is_open_is_an_exact_list() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"])
 def test_what_nobody_has_thought_of_takes_an_operator(method: str) -> None:
-    for path in ("/", "", "/v2/x", "/tokens", "/debug", "/v1", "/redoc", "/docs2", "/health/x", "/openapi.json/x"):
+    for path in (
+        "//",
+        "",
+        "/v2/x",
+        "/u",
+        "/uix",
+        "/tokens",
+        "/debug",
+        "/v1",
+        "/redoc",
+        "/docs2",
+        "/health/x",
+        "/openapi.json/x",
+    ):
         assert need_of(method, path) == "operator"
 
 

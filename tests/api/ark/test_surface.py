@@ -167,7 +167,7 @@ async def test_names_in_paths_are_decoded_once(api: Api) -> None:
     ("method", "path"),
     [
         ("GET", "/nope"),
-        ("GET", "/"),
+        ("GET", "/nope/nope"),
         ("GET", "/messages/m1"),
         ("PUT", "/messages"),
         ("PATCH", "/events"),

@@ -82,7 +82,7 @@ async def ingest(request: Request, services: Services, query: str) -> Response:
     reader = ChunkReader(query, query, f"{query}\n{connection}", monotonic_clock())
     began_at, began = services.tail.head, time.monotonic()
     try:
-        with services.streams.open(query) as stream:
+        with services.streams.open(services.grant, query) as stream:
             async for lines in _line_batches(request.receive, request.headers, services):
                 events = _read(reader, lines, counts)
                 if events:
@@ -161,7 +161,7 @@ async def complete(services: Services, query: str) -> Response:
 
     Chunks that are on their way here get a moment to arrive first.
     """
-    await services.streams.ended(query, _LAST_CHUNKS_SECONDS)
+    await services.streams.ended(services.grant, query, _LAST_CHUNKS_SECONDS)
     end = await services.reader.end_of_stream(query)
     if end is None and services.settings.ark_compat != "c":
         raise NotFound("Stream not found")
@@ -177,5 +177,5 @@ async def _mark(services: Services, query: str, end: StreamEnd | None) -> bool:
     # Two calls at once make one marker: its id is that of the point in the stream that it ends.
     marker.id = event_id(STREAM_COMPLETED, query, end.seq if end is not None else 0)
     await append_patiently(services, [marker])
-    services.streams.completed(query)
+    services.streams.completed(services.grant, query)
     return True

@@ -16,12 +16,14 @@ from ark_broker.api.paths import json_response, path_name
 from ark_broker.api.services import Deps, Services
 from ark_broker.api.sse import frame
 from ark_broker.log import removal
-from ark_broker.log.ark import COUNT_LIMIT, ArkFilter, Sort, WholeSession, list_sessions, whole_sessions
+from ark_broker.log.ark import COUNT_LIMIT, ArkFilter, Sort, WholeSession, list_sessions, whole_session, whole_sessions
+from ark_broker.log.confine import in_order
 from ark_broker.log.read import SessionChange
 from ark_broker.log.scope import Scope
 from ark_broker.log.tables import ark_sessions
 from ark_broker.log.tail import Format, Item
 from ark_broker.model.errors import BadInput, NotFound
+from ark_broker.model.names import shown
 from ark_broker.receive.ark import decode_session_event
 from ark_broker.sessions.ark_view import list_row, session_json
 
@@ -97,17 +99,18 @@ async def _all_sessions(services: Services, conditions: ArkFilter) -> AsyncItera
     last, separator = "", b""
     while True:
         async with services.reader.snapshot() as connection:
-            ids = select(ark_sessions.c.id).where(*conditions.where, ark_sessions.c.id > last)
+            name = in_order(connection, ark_sessions)
+            ids = select(ark_sessions.c.id).where(*conditions.where, name > last)
             if conditions.text:
                 ids = ids.where(ark_sessions.c.search.contains(conditions.text.lower(), autoescape=True))
-            chosen = list((await connection.execute(ids.order_by(ark_sessions.c.id).limit(_PAGE))).scalars())
+            chosen = list((await connection.execute(ids.order_by(name).limit(_PAGE))).scalars())
             found = await whole_sessions(connection, chosen)
         if found:
             yield separator + b",".join(_member(item) for item in found)
             separator = b","
         if len(chosen) < _PAGE:
             break
-        last = chosen[-1]
+        last = shown(chosen[-1]) if services.grant.is_limited else chosen[-1]
     yield b"}}"
 
 
@@ -129,10 +132,10 @@ _FRAMES: Final = Format("ark-sessions", _encode, whole=True)
 async def get_session(session_id: str, services: Deps) -> Response:
     name = path_name(session_id, "session_id")
     async with services.reader.snapshot() as connection:
-        found = await whole_sessions(connection, [name])
-    if not found:
+        found = await whole_session(connection, name)
+    if found is None:
         raise NotFound("Session not found")
-    return json_response(session_json(found[0].summary, found[0].queries))
+    return json_response(session_json(found.summary, found.queries))
 
 
 @router.post("/sessions", summary="Report on a query of a session", status_code=201)

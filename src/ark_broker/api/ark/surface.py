@@ -43,8 +43,8 @@ _ARK: Final = (
     ("api-docs",),
 )
 _OTLP: Final = (("v1", "traces"), ("v1", "logs"), ("v1", "metrics"))
-#: First segments of what is not Ark's.
-_OURS: Final = ("v1", "mcp")
+#: First segments of what is not Ark's; the empty one is the dashboard's, `/`.
+_OURS: Final = ("v1", "mcp", "ui", "")
 _METHODS: Final = "GET,HEAD,PUT,PATCH,POST,DELETE"
 
 

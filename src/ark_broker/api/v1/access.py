@@ -14,8 +14,9 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from ark_broker.access.grants import GrantInvalid, Permission, to_namespaces, to_permissions
+from ark_broker.access.tickets import is_ticket_name
 from ark_broker.access.tokens import StoredToken
-from ark_broker.api.gate import COOKIE, TICKET_SECONDS, Gate, is_ticket_name, token_json
+from ark_broker.api.gate import COOKIE, TICKET_SECONDS, Gate, token_json
 from ark_broker.api.paths import json_response, path_name
 from ark_broker.api.services import Deps, Services
 from ark_broker.model.errors import BadInput, Forbidden, Unauthorized

@@ -236,10 +236,11 @@ async def stream_session(request: Request, session_id: str, services: Deps, type
 )
 async def delete_session(session_id: str, services: Deps, background: BackgroundTasks) -> Response:
     session_id = path_name(session_id, "session_id")
-    if services.grant.is_limited and await services.reader.session(session_id) is None:
+    stored = await services.reader.stored_session_id(session_id)
+    if stored is None:
         raise NotFound(f"no session {session_id!r}")
-    commit = await services.writer.delete_session(session_id)
-    background.add_task(services.maintenance.remove_session_rows, session_id, commit.head)
+    commit = await services.writer.delete_session(stored)
+    background.add_task(services.maintenance.remove_session_rows, stored, commit.head)
     response = json_response({"id": session_id, "deleted": True, "seq": commit.head})
     response.background = background
     return response
