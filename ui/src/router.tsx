@@ -3,6 +3,7 @@ import { Inbox } from "./pages/inbox/Inbox";
 import { Missing } from "./pages/Missing";
 import { Session } from "./pages/session/Session";
 import { Sessions } from "./pages/sessions/Sessions";
+import { Loading } from "./parts/Notice";
 import { Shell } from "./shell/Shell";
 
 /**
@@ -14,6 +15,8 @@ export function makeRouter() {
     {
       path: "/",
       element: <Shell />,
+      // Shown while a page that is loaded on demand is the first one.
+      hydrateFallbackElement: <Loading what="the page" />,
       children: [
         { index: true, element: <Navigate to="/ui/sessions" replace /> },
         { path: "ui", element: <Navigate to="/ui/sessions" replace /> },

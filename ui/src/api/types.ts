@@ -352,3 +352,15 @@ export interface Overview {
   agents: FiguresOf[];
   models: FiguresOf[];
 }
+
+/** `GET /v1/correlate`: what a key stands for. */
+export interface Correlation {
+  key: string;
+  link: string;
+  /** null: the key is known, and nobody has named its session yet. */
+  session: string | null;
+  query?: string | null;
+  trace?: string | null;
+  rule: string;
+  namedBy?: string | null;
+}

@@ -36,13 +36,16 @@ export interface LiveView {
   readonly newest: Failure | undefined;
   /** Position of the last event that is in the view. */
   readonly at: number;
+  /** Position of the last event that is in the session's figures: of a view that is cut short these know more. */
+  readonly counted: number;
 }
 
 /** The view that begins with a snapshot. */
 export function viewOf(session: Session): LiveView {
+  const at = session.truncatedAfter ?? session.seq;
   const books = new Map<string, Book>();
   for (const [name, query] of Object.entries(session.queries)) {
-    books.set(name, bookOf(query.events, session.seq, isOver(query.phase)));
+    books.set(name, bookOf(query.events, at, isOver(query.phase)));
   }
   const marked: Session = { ...session, queries: { ...session.queries } };
   for (const [name, book] of books) {
@@ -51,9 +54,15 @@ export function viewOf(session: Session): LiveView {
       marked.queries = { ...marked.queries, [name]: { ...query, events: withOpenRuns(query.events, book) } };
     }
   }
-  if (session.events !== undefined) books.set("", bookOf(session.events, session.seq, false));
-  const at = session.truncatedAfter ?? session.seq;
-  return { session: marked, books, failures: failuresOf(books), newest: undefined, at };
+  if (session.events !== undefined) books.set("", bookOf(session.events, at, false));
+  const counted = session.seq;
+  return { session: marked, books, failures: failuresOf(books), newest: undefined, at, counted };
+}
+
+/** The view that goes on behind a position, whatever happened before it. */
+export function skippedTo(view: LiveView, at: number): LiveView {
+  const books = new Map([...view.books].map(([name, book]) => [name, { ...book, at }]));
+  return { ...view, books, at };
 }
 
 /** What is to be remembered of entries that the broker made, all events up to `at` being in them. */

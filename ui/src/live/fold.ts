@@ -8,6 +8,13 @@ import { QueryDraft } from "./queryDraft";
  * nothing; queries of which nothing came, and entries that did not change, stay the very same objects.
  */
 export function fold(view: LiveView, events: readonly StoredEvent[]): LiveView {
+  if (view.at >= view.counted) return step(view, events, true);
+  const cut = events.findIndex((event) => positionOf(event) > view.counted);
+  if (cut < 0) return step(view, events, false);
+  return step(step(view, events.slice(0, cut), false), events.slice(cut), true);
+}
+
+function step(view: LiveView, events: readonly StoredEvent[], isCounting: boolean): LiveView {
   const drafts = new Map<string, QueryDraft>();
   let at = view.at;
   let newest = view.newest;
@@ -36,11 +43,11 @@ export function fold(view: LiveView, events: readonly StoredEvent[]): LiveView {
     books.set(name, draft.book);
     if (name === "") session = { ...session, events: draft.entries };
     else setOwn(queries, name, draft.query());
-    session = withCounts(session, draft);
+    if (isCounting) session = withCounts(session, draft);
   }
-  session = withPhases(session, [...drafts.keys()], view.session);
-  session.seq = Math.max(session.seq, at);
-  return { session, books, failures: areFailuresNew ? failuresOf(books) : view.failures, newest, at };
+  if (isCounting) session = withPhases(session, [...drafts.keys()], view.session);
+  session = { ...session, seq: Math.max(session.seq, at) };
+  return { ...view, session, books, failures: areFailuresNew ? failuresOf(books) : view.failures, newest, at };
 }
 
 /** Where an event stands in its session's stream. */
@@ -110,7 +117,7 @@ export function withPhases(session: Session, names: readonly string[], before: S
       if (isOver(is)) last = is === "error";
     }
   }
-  if (!isChanged) return { ...session };
+  if (!isChanged) return session;
   const isActive = (phases.running ?? 0) + (phases.pending ?? 0) > 0;
   const status = isActive ? "active" : (phases.waiting ?? 0) > 0 ? "waiting" : last ? "error" : "idle";
   return { ...session, status, counts: { ...session.counts, phases, queries, errors: phases.error ?? 0 } };

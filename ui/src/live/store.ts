@@ -1,6 +1,6 @@
 import { ApiError, get, path } from "../api/http";
 import type { QueryAnswer, Session, StoredEvent } from "../api/types";
-import { type Failure, type LiveView, ownQuery, viewOf } from "./book";
+import { type Failure, type LiveView, ownQuery, skippedTo, viewOf } from "./book";
 import { fold, positionOf } from "./fold";
 import { reconcile } from "./reconcile";
 import { afterAsking, afterEvents, nextReading, type Reading, UNREAD } from "./schedule";
@@ -116,7 +116,7 @@ export class SessionStore {
     const view = viewOf(session);
     const missing = session.truncatedAfter === undefined ? 0 : session.counts.events - VIEW_EVENTS;
     const isSkipping = missing > MOST_CAUGHT_UP;
-    this.#view = isSkipping ? { ...view, at: session.seq } : view;
+    this.#view = isSkipping ? skippedTo(view, session.seq) : view;
     this.#readings.clear();
     for (const name of Object.keys(session.queries)) this.#touch(name);
     // What is looked at while the page is paused stays what it was.

@@ -1,5 +1,5 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useRef, useState } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import { ApiError, path, send } from "../api/http";
 import { me, questionQuery } from "../api/queries";
 import type { Json, Question } from "../api/types";
@@ -156,10 +156,11 @@ function Form({ question, by, onAnswered, onLate }: FormProps) {
   const form = useRef<HTMLFormElement>(null);
   const url = (what: string) => path(["v1", "questions", question.id, what]);
 
-  const fail = (found: FieldErrors) => {
-    setErrors(found);
-    requestAnimationFrame(() => form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus());
-  };
+  // Fields that are being sent cannot have the focus: it goes to what is wrong once they are free again.
+  useEffect(() => {
+    if (isSending || Object.keys(errors).length === 0) return;
+    form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+  }, [errors, isSending]);
   const post = async (to: string, body: Json) => {
     setSending(true);
     setErrors({});
@@ -177,7 +178,7 @@ function Form({ question, by, onAnswered, onLate }: FormProps) {
         void client.invalidateQueries({ queryKey: ["questions"] });
         if (after !== undefined && after.state !== "open") onLate();
       }
-      fail(placed(field, error.field, error.message));
+      setErrors(placed(field, error.field, error.message));
     } finally {
       setSending(false);
     }
@@ -187,7 +188,7 @@ function Form({ question, by, onAnswered, onLate }: FormProps) {
   const submit = (event: FormEvent) => {
     event.preventDefault();
     const { value, errors: found } = readDraft(field, draft);
-    if (Object.keys(found).length > 0) fail(found);
+    if (Object.keys(found).length > 0) setErrors(found);
     else if (value !== undefined) void answer(value);
   };
 

@@ -49,7 +49,7 @@ export function Shell() {
           <NavLink to="/ui/overview">Overview</NavLink>
         </nav>
         <div className={styles.right}>
-          <label>
+          <label className={styles.theme}>
             <span className="visually-hidden">Theme</span>
             <select value={theme} onChange={(event) => setTheme(event.target.value as Theme)}>
               <option value="system">System</option>

@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import clsx from "clsx";
 import { ArrowLeft } from "lucide-react";
 import { useEffect, useMemo, useRef } from "react";
@@ -7,6 +7,7 @@ import { openQuestions, questionQuery, recentQuestions } from "../../api/queries
 import { printable } from "../../format";
 import { AnswerForm } from "../../parts/AnswerForm";
 import { Failure, Loading, Notice } from "../../parts/Notice";
+import { useChoice } from "../../parts/useChoice";
 import styles from "./Inbox.module.css";
 import { inboxRows } from "./inboxRows";
 import { QuestionList } from "./QuestionList";
@@ -15,10 +16,14 @@ import { useLiveQuestions } from "./useLiveQuestions";
 /** Everything that waits for a person, in all sessions; answered in place. `?question=` names the one that is looked at. */
 export function Inbox() {
   useLiveQuestions();
+  const client = useQueryClient();
   const open = useQuery(openQuestions);
   const recent = useQuery(recentQuestions);
   const [parameters, setParameters] = useSearchParams();
   const detail = useRef<HTMLElement>(null);
+  const [named, choose] = useChoice(parameters.get("question") ?? undefined, (question) =>
+    setParameters(question === undefined ? {} : { question }, { replace: true }),
+  );
   const rows = useMemo(
     () => inboxRows(open.data?.items ?? [], recent.data?.items ?? []),
     [open.data, recent.data],
@@ -37,10 +42,16 @@ export function Inbox() {
       <Failure error={open.error} retry={() => void open.refetch()} />
     );
   }
-  const named = parameters.get("question") ?? undefined;
   const first = rows.find((row) => row.kind === "question")?.key;
   const shown = named ?? first;
-  const select = (id: string) => setParameters({ question: id }, { replace: true });
+  const select = (id: string) => {
+    // The list has the whole question: its form is there at once.
+    const question = rows.find((row) => row.kind === "question" && row.key === id);
+    if (question?.kind === "question") {
+      client.setQueryData(questionQuery(id).queryKey, (known) => known ?? question.question);
+    }
+    choose(id);
+  };
   if (shown === undefined) {
     return (
       <Notice title="Nobody waits for an answer">

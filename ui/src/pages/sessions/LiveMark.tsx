@@ -12,7 +12,9 @@ const WORDS: Record<LiveState, string> = {
 /** Whether what is shown is what is. */
 export function LiveMark({ state }: { state: LiveState }) {
   return (
-    <span className={clsx(styles.mark, state === "live" && styles.markLive, state === "away" && styles.markAway)}>
+    <span
+      className={clsx(styles.mark, state === "live" && styles.markLive, state === "away" && styles.markAway)}
+    >
       <span role="status">{WORDS[state]}</span>
     </span>
   );

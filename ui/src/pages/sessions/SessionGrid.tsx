@@ -1,18 +1,27 @@
 import { defaultRangeExtractor, type Range, useVirtualizer } from "@tanstack/react-virtual";
+import clsx from "clsx";
 import { ArrowUp } from "lucide-react";
-import { type KeyboardEvent, type RefObject, useCallback, useEffect, useRef, useState } from "react";
+import {
+  type KeyboardEvent,
+  type MouseEvent,
+  type RefObject,
+  useCallback,
+  useEffect,
+  useRef,
+  useState,
+} from "react";
 import { Button } from "../../parts/Button";
 import { useNow } from "../../parts/useNow";
-import { newer } from "./list";
+import { newer, settle } from "./list";
 import { COLUMNS, SessionRow } from "./SessionRow";
 import styles from "./Sessions.module.css";
 import { useHeld } from "./useHeld";
 import { useMedia } from "./useMedia";
-import { useRoving } from "./useRoving";
+import { stepFor, useRoving } from "./useRoving";
 import type { LiveList } from "./useSessionList";
 
 const ROW_HEIGHT = 50;
-const CARD_HEIGHT = 118;
+const CARD_HEIGHT = 130;
 const HEADER_HEIGHT = 32;
 /** The next page is asked for this many rows before the end. */
 const AHEAD = 15;
@@ -29,6 +38,7 @@ export function SessionGrid({ live, mover }: { live: LiveList; mover: RefObject<
   const now = useNow(1000);
   const isNarrow = useMedia("(max-width: 760px)");
   const height = isNarrow ? CARD_HEIGHT : ROW_HEIGHT;
+  const header = isNarrow ? 0 : HEADER_HEIGHT;
   const scroller = useRef<HTMLDivElement>(null);
   const held = useHeld(live.setFrozen);
   const [current, setCurrent] = useState<string>();
@@ -40,18 +50,28 @@ export function SessionGrid({ live, mover }: { live: LiveList; mover: RefObject<
     estimateSize: () => height,
     getItemKey: (index) => order[index] ?? index,
     overscan: 6,
-    scrollPaddingStart: isNarrow ? 0 : HEADER_HEIGHT,
+    scrollMargin: header,
+    scrollPaddingStart: header,
     // The row that has the focus stays in the page wherever it is scrolled to.
     rangeExtractor: useCallback(
       (range: Range) => {
         const shown = defaultRangeExtractor(range);
-        return place < 0 || shown.includes(place) ? shown : [...shown, place].sort((one, other) => one - other);
+        return place < 0 || shown.includes(place)
+          ? shown
+          : [...shown, place].sort((one, other) => one - other);
       },
       [place],
     ),
   });
   // biome-ignore lint/correctness/useExhaustiveDependencies: measured again when rows become cards
-  useEffect(() => virtualizer.measure(), [height, virtualizer]);
+  useEffect(() => {
+    virtualizer.measure();
+  }, [height, virtualizer]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another list is looked at from its beginning
+  useEffect(() => {
+    scroller.current?.scrollTo({ top: 0 });
+  }, [live.filters]);
 
   const shown = virtualizer.getVirtualItems();
   const last = shown.at(-1)?.index ?? -1;
@@ -71,44 +91,47 @@ export function SessionGrid({ live, mover }: { live: LiveList; mover: RefObject<
     };
   }, [mover, roving.move]);
 
-  const showNewer = () => {
+  const showNewer = (event: MouseEvent) => {
     live.settle();
     scroller.current?.scrollTo({ top: 0 });
+    // The button goes away; who pressed it by the keyboard goes on at the top.
+    if (event.detail === 0) roving.focus(settle(list).order[0]);
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    const step = roving.stepOf(event.key, Math.max(1, Math.floor((scroller.current?.clientHeight ?? 0) / height) - 1));
+    const step = stepFor(
+      event.key,
+      Math.max(1, Math.floor((scroller.current?.clientHeight ?? 0) / height) - 1),
+    );
     if (step === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     roving.move(step);
   };
 
   return (
-    <div className={styles.frame}>
+    <div className={styles.frame} {...held.whilePointed}>
       <Newer count={newer(list)} show={showNewer} />
       <div
         ref={scroller}
         className={styles.scroller}
-        {...held.whilePointed}
         onScroll={(event) => held.scrolled(event.currentTarget.scrollTop > 4)}
       >
-        <div
-          role="grid"
+        <table
+          className={styles.table}
           aria-label="Sessions"
           aria-rowcount={list.cursor === undefined ? order.length + 1 : -1}
           aria-colcount={COLUMNS.length}
           aria-busy={live.isStale || live.isLoadingMore}
         >
-          <div role="rowgroup" className={styles.head}>
-            <div role="row" tabIndex={-1} aria-rowindex={1} className={styles.headRow}>
+          <thead className={styles.head}>
+            <tr aria-rowindex={1} className={styles.headRow}>
               {COLUMNS.map((column) => (
-                <div role="columnheader" tabIndex={-1} key={column.key} className={column.look}>
+                <th scope="col" key={column.key} className={clsx(styles.cell, column.look)}>
                   {column.name}
-                </div>
+                </th>
               ))}
-            </div>
-          </div>
-          <div
-            role="rowgroup"
+            </tr>
+          </thead>
+          <tbody
             className={styles.body}
             style={{ height: virtualizer.getTotalSize() }}
             onKeyDown={onKeyDown}
@@ -123,7 +146,7 @@ export function SessionGrid({ live, mover }: { live: LiveList; mover: RefObject<
                   key={id}
                   row={row}
                   index={index}
-                  top={start}
+                  top={start - header}
                   height={height}
                   now={now}
                   isCurrent={place === index || (place < 0 && index === 0)}
@@ -132,8 +155,8 @@ export function SessionGrid({ live, mover }: { live: LiveList; mover: RefObject<
                 />
               );
             })}
-          </div>
-        </div>
+          </tbody>
+        </table>
         <More live={live} />
       </div>
     </div>
@@ -141,7 +164,7 @@ export function SessionGrid({ live, mover }: { live: LiveList; mover: RefObject<
 }
 
 /** What waits until the order may change. */
-function Newer({ count, show }: { count: number; show: () => void }) {
+function Newer({ count, show }: { count: number; show: (event: MouseEvent) => void }) {
   return (
     <div className={styles.newer} aria-live="polite">
       {count > 0 && (

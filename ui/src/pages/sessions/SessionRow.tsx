@@ -44,17 +44,15 @@ export const SessionRow = memo(function SessionRow(props: Props) {
   const { session, leaving } = row;
   const isNew = now - (moment(session.firstActivity) ?? 0) < NEW_MS;
   return (
-    <div
-      role="row"
-      tabIndex={-1}
+    <tr
       aria-rowindex={index + 2}
       className={clsx(styles.row, isNew && styles.rowNew, leaving !== undefined && styles.rowLeaving)}
       style={{ transform: `translateY(${top}px)`, height }}
     >
-      <div role="gridcell" className={styles.cellStatus}>
+      <td className={clsx(styles.cell, styles.cellStatus)}>
         {leaving === "gone" ? <span className={styles.gone}>deleted</span> : <Status of={session.status} />}
-      </div>
-      <div role="gridcell" className={styles.cellSession}>
+      </td>
+      <td className={clsx(styles.cell, styles.cellSession)}>
         <Link
           to={`/ui/sessions/${encodeURIComponent(session.id)}`}
           className={styles.link}
@@ -66,18 +64,18 @@ export const SessionRow = memo(function SessionRow(props: Props) {
           {brief(session.id)}
         </Link>
         <span className={styles.second}>{aside(session)}</span>
-      </div>
-      <div role="gridcell" className={styles.cellAgents}>
+      </td>
+      <td className={clsx(styles.cell, styles.cellAgents)}>
         <Names names={session.agents} />
         <span className={styles.second}>
           <Names names={session.models} />
         </span>
-      </div>
-      <div role="gridcell" className={styles.cellQueries}>
+      </td>
+      <td className={clsx(styles.cell, styles.cellQueries)}>
         <Phases counts={session.counts} />
-      </div>
+      </td>
       <Figures session={session} now={now} />
-    </div>
+    </tr>
   );
 });
 
@@ -89,29 +87,27 @@ function Figures({ session, now }: { session: SessionSummary; now: number }) {
   const hasTokens = tokens.input + tokens.output > 0;
   return (
     <>
-      <div role="gridcell" className={styles.cellTokens}>
+      <td className={clsx(styles.cell, styles.cellTokens)}>
         {hasTokens && (
           <span title={`${tokens.input} tokens in, ${tokens.output} out`}>
             {count(tokens.input)} <span className={styles.slash}>/</span> {count(tokens.output)}
             <span className={styles.unit}> tokens</span>
           </span>
         )}
-      </div>
-      <div role="gridcell" className={styles.cellCost} title={costTitle(session)}>
+      </td>
+      <td className={clsx(styles.cell, styles.cellCost)} title={costTitle(session)}>
         {dollars(session.cost)}
-      </div>
-      <div role="gridcell" className={styles.cellDuration}>
-        {duration(life)}
-      </div>
-      <div role="gridcell" className={styles.cellSpark}>
-        <span className="visually-hidden">{session.counts.events} events</span>
+      </td>
+      <td className={clsx(styles.cell, styles.cellDuration)}>{duration(life)}</td>
+      <td className={clsx(styles.cell, styles.cellSpark)}>
+        <span className="visually-hidden">{several(session.counts.events, "event")}</span>
         {activity !== undefined && activity.length > 0 && <Sparkline activity={activity} />}
-      </div>
-      <div role="gridcell" className={styles.cellLast}>
+      </td>
+      <td className={clsx(styles.cell, styles.cellLast)}>
         <time dateTime={session.lastActivity} title={dateTime(session.lastActivity)}>
           {ago(session.lastActivity, now)}
         </time>
-      </div>
+      </td>
     </>
   );
 }
@@ -120,7 +116,13 @@ function Names({ names = [] }: { names?: readonly string[] | undefined }) {
   const [first] = names;
   if (first === undefined) return null;
   return (
-    <span className={styles.names} title={names.slice(0, 20).map((name) => brief(name, 80)).join(", ")}>
+    <span
+      className={styles.names}
+      title={names
+        .slice(0, 20)
+        .map((name) => brief(name, 80))
+        .join(", ")}
+    >
       <span>{brief(first, 60)}</span>
       {names.length > 1 && <span className={styles.others}>+{names.length - 1}</span>}
     </span>
@@ -129,14 +131,21 @@ function Names({ names = [] }: { names?: readonly string[] | undefined }) {
 
 /** What stands small beneath a session's id. */
 function aside({ namespace, counts }: SessionSummary): string {
-  const events = `${count(counts.events)} ${counts.events === 1 ? "event" : "events"}`;
-  const tools = counts.toolCalls === 0 ? "" : ` · ${count(counts.toolCalls)} tool calls`;
-  return `${namespace === undefined ? "" : `${brief(namespace, 40)} · `}${events}${tools}`;
+  const parts = [several(counts.events, "event")];
+  if (namespace !== undefined) parts.unshift(brief(namespace, 40));
+  if (counts.toolCalls > 0) parts.push(several(counts.toolCalls, "tool call"));
+  return parts.join(" · ");
+}
+
+function several(number: number, what: string): string {
+  return `${count(number)} ${what}${number === 1 ? "" : "s"}`;
 }
 
 function costTitle({ cost, estimatedCost, unpricedModels = [] }: SessionSummary): string | undefined {
   const parts: string[] = [];
-  if (cost !== undefined && estimatedCost !== undefined) parts.push(`${dollars(estimatedCost)} of it from the price list`);
-  if (unpricedModels.length > 0) parts.push(`without ${unpricedModels.map((name) => brief(name, 60)).join(", ")}`);
+  if (cost !== undefined && estimatedCost !== undefined)
+    parts.push(`${dollars(estimatedCost)} of it from the price list`);
+  if (unpricedModels.length > 0)
+    parts.push(`without ${unpricedModels.map((name) => brief(name, 60)).join(", ")}`);
   return parts.length === 0 ? undefined : parts.join(", ");
 }

@@ -3,6 +3,8 @@ import styles from "./Sessions.module.css";
 const HEIGHT = 20;
 const STEP = 4;
 const BAR = 3;
+/** A session with fewer slices than this does not fill the width: its bars would be blocks. */
+const FEWEST = 16;
 
 /** Events over a session's life, as bars. The square root keeps quiet times visible beside bursts. */
 export function Sparkline({ activity }: { activity: readonly number[] }) {
@@ -10,7 +12,7 @@ export function Sparkline({ activity }: { activity: readonly number[] }) {
   return (
     <svg
       className={styles.spark}
-      viewBox={`0 0 ${Math.max(activity.length, 8) * STEP} ${HEIGHT}`}
+      viewBox={`0 0 ${Math.max(activity.length, FEWEST) * STEP} ${HEIGHT}`}
       preserveAspectRatio="none"
       aria-hidden="true"
     >

@@ -1,4 +1,4 @@
-import { type FocusEvent, type PointerEvent, useCallback, useMemo, useRef } from "react";
+import { type FocusEvent, type PointerEvent, useCallback, useEffect, useMemo, useRef } from "react";
 
 type Reason = "pointer" | "focus" | "scroll";
 
@@ -17,6 +17,8 @@ export function useHeld(hold: (held: boolean) => void) {
     },
     [hold],
   );
+  // A list that is taken away has nothing over it.
+  useEffect(() => () => hold(false), [hold]);
   return useMemo(
     () => ({
       whilePointed: {

@@ -45,10 +45,14 @@ export function useRoving(order: readonly string[], place: number, go: (index: n
     if (to === from) links.current.get(all[to] ?? "")?.focus({ preventScroll: true });
   }, []);
 
+  const focus = useCallback((id: string | undefined) => {
+    wanted.current = id;
+  }, []);
+
   const register = useCallback((id: string, link: HTMLAnchorElement | null) => {
     if (link === null) links.current.delete(id);
     else links.current.set(id, link);
   }, []);
 
-  return { move, register, stepOf: stepFor };
+  return { move, focus, register };
 }

@@ -4,16 +4,27 @@ import { get, path } from "../../api/http";
 import type { SessionChange, SessionPage } from "../../api/types";
 import { type Frame, type LiveState, openStream } from "../../live/stream";
 import { type Filters, parametersOf, passes } from "./filters";
-import { applyChanges, type Change, EMPTY, firstPage, freeze, nextPage, type SessionList, settle } from "./list";
+import {
+  applyChanges,
+  type Change,
+  EMPTY,
+  firstPage,
+  freeze,
+  nextPage,
+  type SessionList,
+  settle,
+} from "./list";
 
 const PAGE = 60;
 /** Changes are shown this often at most, however many there are. */
-const GATHER_MS = 120;
+const GATHER_MS = 200;
 /** The broker is asked this often at most which sessions a search finds. */
 const ASK_AGAIN_MS = 1_500;
 
 export interface LiveList {
   list: SessionList;
+  /** What the list was asked for with; absent while there is none. */
+  filters: Filters | undefined;
   /** Nothing is there yet. */
   isLoading: boolean;
   /** What is shown belongs to the filters before. */
@@ -90,6 +101,7 @@ export function useSessionList(filters: Filters): LiveList {
   const more = useMore(shown, list.cursor, setList);
   return {
     list,
+    filters: shown?.filters,
     isLoading: shown === undefined,
     isStale: start !== shown,
     error: refused ?? query.error,
@@ -113,7 +125,12 @@ function gather(start: Start, setList: SetList) {
   const ask = async () => {
     try {
       const page = await readPage(start, ended.signal);
-      const changes = page.items.map((session) => ({ id: session.id, seq: session.seq, session, matches: true }));
+      const changes = page.items.map((session) => ({
+        id: session.id,
+        seq: session.seq,
+        session,
+        matches: true,
+      }));
       setList((before) => applyChanges(before, changes));
     } catch {
       // The next change asks again; a broker that is away is told of by the stream's own state.

@@ -1,5 +1,98 @@
+import { useMemo } from "react";
+import { useSearchParams } from "react-router";
+import type { Conversation } from "../../../api/types";
+import { brief } from "../../../format";
+import { Copy } from "../../../parts/Copy";
+import { Failure, Loading, Notice } from "../../../parts/Notice";
 import type { TabProps } from "../Session";
+import styles from "./Conversation.module.css";
+import { Transcript } from "./Transcript";
+import { asMarkdown, transcript } from "./transcript";
+import { useConversation } from "./useConversation";
 
-export function ConversationTab({ id }: TabProps) {
-  return <p>{id}</p>;
+/** What was said, as a chat. `?query=` names one query; `?conversation=` the position of one conversation. */
+export function ConversationTab({ id, live }: TabProps) {
+  const [parameters, setParameters] = useSearchParams();
+  const query = parameters.get("query") ?? "";
+  const chosen = query === "" ? (parameters.get("conversation") ?? "") : "";
+  const { data, error, isPlaceholderData, refetch } = useConversation(id, query, live.revisions);
+  const messages = useMemo(() => messagesOf(data, chosen), [data, chosen]);
+  const turns = useMemo(() => transcript(messages), [messages]);
+  const queries = live.session?.queries ?? {};
+  const isRunning = Object.entries(queries).some(
+    ([name, each]) => (query === "" || name === query) && each.phase === "running",
+  );
+  const choose = (value: string) => {
+    const [kind, name] = [value.slice(0, 1), value.slice(1)];
+    setParameters(kind === "q" ? { query: name } : kind === "c" ? { conversation: name } : {}, {
+      replace: true,
+    });
+  };
+  return (
+    <div className={styles.tab}>
+      <div className={styles.tools}>
+        <label>
+          <span className="visually-hidden">Which conversation</span>
+          <select
+            className={styles.control}
+            value={query !== "" ? `q${query}` : chosen !== "" ? `c${chosen}` : ""}
+            onChange={(event) => choose(event.target.value)}
+          >
+            <option value="">The whole session</option>
+            {query === "" && data !== undefined && data.conversations.length > 1 && (
+              <optgroup label="Conversations">
+                {data.conversations.map((each, at) => (
+                  <option key={String(at)} value={`c${at}`}>
+                    {brief(each.id ?? each.queries.join(", "), 60)}
+                  </option>
+                ))}
+              </optgroup>
+            )}
+            <optgroup label="Queries">
+              {query !== "" && !Object.hasOwn(queries, query) && (
+                <option value={`q${query}`}>{brief(query, 60)}</option>
+              )}
+              {Object.keys(queries).map((name) => (
+                <option key={name} value={`q${name}`}>
+                  {brief(name, 60)}
+                </option>
+              ))}
+            </optgroup>
+          </select>
+        </label>
+        <span className={styles.total}>
+          {turns.length} {turns.length === 1 ? "message" : "messages"}
+        </span>
+        <div className={styles.copies}>
+          <Copy text={() => JSON.stringify(messages, null, 2)} label="Copy JSON" />
+          <Copy text={() => asMarkdown(turns)} label="Copy Markdown" />
+        </div>
+      </div>
+      {data?.truncated === true && (
+        <p className={styles.truncated} role="status">
+          The session is longer than what is looked at: the newest messages may be missing here. Choose one
+          query to see all of it.
+        </p>
+      )}
+      {data === undefined ? (
+        error === null ? (
+          <Loading what="the conversation" />
+        ) : (
+          <Failure error={error} retry={() => void refetch()} />
+        )
+      ) : turns.length === 0 && !isPlaceholderData ? (
+        <Notice title="Nothing was said yet">
+          <p>Messages come from spans with content, streamed chunks and stored messages.</p>
+        </Notice>
+      ) : (
+        <Transcript key={`${query} ${chosen}`} turns={turns} isRunning={isRunning} />
+      )}
+    </div>
+  );
+}
+
+function messagesOf(conversation: Conversation | undefined, chosen: string) {
+  if (conversation === undefined) return [];
+  const one = chosen === "" ? undefined : conversation.conversations[Number(chosen)];
+  return one?.messages ?? conversation.messages;
 }

@@ -1,0 +1,133 @@
+import { describe, expect, it } from "vitest";
+import type { Entry, Query, Session } from "../../../api/types";
+import { entryKey, headKey, rowsOf } from "./rows";
+import { openQuestion, textOf, wordsOf } from "./words";
+
+function query(began: string, entries: Entry[], over: Partial<Query> = {}): Query {
+  return {
+    phase: "done",
+    mcpSessions: {},
+    tokens: { input: 0, output: 0 },
+    startedAt: began,
+    events: entries,
+    ...over,
+  };
+}
+
+function session(queries: Record<string, Query>, events?: Entry[]): Session {
+  return {
+    id: "s",
+    status: "idle",
+    counts: { queries: 0, phases: {}, events: 0, toolCalls: 0, modelCalls: 0, chunks: 0, errors: 0 },
+    tokens: { input: 0, output: 0 },
+    queries,
+    ...(events === undefined ? {} : { events }),
+    seq: 0,
+    log: "log",
+  };
+}
+
+describe("rows", () => {
+  const entries = (from: number, many: number) =>
+    Array.from({ length: many }, (_, index): Entry => ({ seq: from + index, type: "step" }));
+  const shown = session(
+    {
+      "2": query("2026-01-01T11:00:00Z", entries(10, 3)),
+      first: query("2026-01-01T10:00:00Z", entries(1, 2)),
+    },
+    entries(20, 1),
+  );
+
+  it("are the heads of queries by their beginning, and the entries of those that are open", () => {
+    const rows = rowsOf(shown, (name) => name !== "first");
+    expect(Array.from({ length: rows.count }, (_, index) => rows.keyAt(index))).toEqual([
+      headKey("first"),
+      headKey("2"),
+      entryKey(10),
+      entryKey(11),
+      entryKey(12),
+      headKey(""),
+      entryKey(20),
+    ]);
+    expect(rows.at(99)).toBeUndefined();
+    expect(rows.at(3)).toMatchObject({ kind: "entry", place: 1 });
+  });
+
+  it("are found by entry, in a closed query its head", () => {
+    const rows = rowsOf(shown, (name) => name !== "first");
+    expect([
+      rows.indexOf("2", 11),
+      rows.indexOf("first", 1),
+      rows.indexOf("2", 99),
+      rows.indexOf("none", 1),
+    ]).toEqual([3, 0, -1, -1]);
+    expect([rows.find(entryKey(12), 0), rows.find(entryKey(12), 4), rows.find(entryKey(1), 0)]).toEqual([
+      4, 4, -1,
+    ]);
+  });
+});
+
+describe("words", () => {
+  const said = (entry: Entry) => {
+    const { tag, what, result, aside, failure } = wordsOf(entry);
+    return [`[${tag}] ${what}`, result, aside, failure].filter((part) => part !== undefined).join(" / ");
+  };
+
+  it.each<[string, Entry]>([
+    [
+      '[tool] web_search("weather NYC") / "72F sunny"',
+      { type: "tool.call", tool: "web_search", input: "weather NYC", output: "72F sunny" },
+    ],
+    ['[tool] web_search("NYC")', { type: "tool.call", tool: "web_search", input: { city: "NYC" } }],
+    [
+      '[tool] refund(id: 7, why: "late")',
+      { type: "tool.call", tool: "refund", input: { id: 7, why: "late" } },
+    ],
+    [
+      "[tool] refund() / no such order",
+      { type: "tool.call", tool: "refund", status: "error", error: "no such order" },
+    ],
+    ["[stream] LLM chunks (52 tokens)", { type: "stream", tokens: 52 }],
+    ["[stream] LLM streaming… (1 token) / Hello", { type: "stream", tokens: 1, text: "Hello" }],
+    ["[event] query.completed (1.2 s)", { type: "query.completed", duration: 1200 }],
+    ["[question] Waiting for response…", { type: "query.waiting", questionId: "q-123" }],
+    [
+      "[a2a] task-xyz (input required)",
+      { type: "task.updated", taskId: "task-xyz", taskState: "input_required" },
+    ],
+    [
+      '[llm] gpt-4 / "Hi"',
+      {
+        type: "llm.request",
+        model: "gpt-4",
+        output: [{ role: "assistant", parts: [{ type: "text", content: "Hi" }] }],
+      },
+    ],
+    ["[agent] helper completed", { type: "agent.completed", agent: "helper" }],
+  ])("%s", (words, entry) => {
+    expect(said(entry)).toBe(words);
+  });
+
+  it("hold no characters that a screen should not draw", () => {
+    expect(said({ type: "tool.call", tool: "a\u202eb", input: "c\u0000d" })).toBe('[tool] a·b("c·d")');
+  });
+
+  it("take the text out of messages, however they are written", () => {
+    expect(textOf([{ role: "user", content: [{ type: "text", text: "a" }] }, { content: "b" }])).toBe(
+      "a\n\nb",
+    );
+    expect(textOf({ city: "NYC" })).toBe("");
+  });
+});
+
+describe("the open question", () => {
+  const asked: Entry = { type: "question.asked", questionId: "x" };
+  const task: Entry = { type: "task.updated", questionId: "task:1", taskState: "submitted" };
+
+  it("is the newest that nobody answered, of a query that waits", () => {
+    expect(openQuestion(query("", [asked, task], { phase: "waiting" }))).toBe(asked);
+    expect(openQuestion(query("", [asked], { phase: "running" }))).toBeUndefined();
+    const answered: Entry = { type: "question.answered", questionId: "x" };
+    expect(openQuestion(query("", [asked, answered], { phase: "waiting" }))).toBeUndefined();
+  });
+});
