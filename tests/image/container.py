@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.image.dockerfile import Stage, base_binaries
+from tests.image.dockerfile import Stage, base_binaries, node_binaries
 
 _SYSTEM_PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -39,6 +39,8 @@ def why_not() -> str:
         return f"takes {', '.join(missing)}"
     if not (base_binaries() / "python").exists():
         return "takes a Python with a prefix of its own, such as the base image's"
+    if node_binaries() is None:
+        return "takes Node.js, which `make ui` fetches"
     allowed = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
     return "" if allowed.returncode == 0 else "takes the right to mount"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -50,15 +51,19 @@ def test_hadolint_would_find_something(tmp_path: Path) -> None:
     assert "DL3006" in lint.stdout
 
 
-def test_the_base_image_is_an_exact_version_that_the_package_supports() -> None:
-    (argument,) = [instruction for instruction in instructions() if instruction.name == "ARG"]
-    name, _, image = argument.value.partition("=")
-    tag = re.fullmatch(r"python:(\d+\.\d+\.\d+)-bookworm(@sha256:[0-9a-f]{64})?", image)
+def test_the_base_images_are_exact_versions_that_the_package_and_the_dashboard_support() -> None:
+    arguments = [instruction.value.partition("=") for instruction in instructions() if instruction.name == "ARG"]
+    images = {name: image for name, _, image in arguments}
+    python = re.fullmatch(r"python:(\d+\.\d+\.\d+)-bookworm(@sha256:[0-9a-f]{64})?", images["PYTHON_IMAGE"])
+    node = re.fullmatch(r"node:(\d+\.\d+\.\d+)-bookworm-slim(@sha256:[0-9a-f]{64})?", images["NODE_IMAGE"])
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    package = json.loads((REPOSITORY / "ui" / "package.json").read_text())
 
-    assert tag is not None
-    assert tag[1] in SpecifierSet(project["requires-python"])
-    assert [stage.base for stage in stages()] == [f"${{{name}}}", "scratch"]
+    assert python is not None
+    assert python[1] in SpecifierSet(project["requires-python"])
+    assert node is not None
+    assert node[1] in SpecifierSet(package["engines"]["node"])
+    assert [stage.base for stage in stages()] == ["${NODE_IMAGE}", "${PYTHON_IMAGE}", "scratch"]
 
 
 @pytest.mark.parametrize("file", ["Dockerfile", ".dockerignore", "docker-compose.yaml", "docs/docker.md"])
@@ -71,8 +76,15 @@ def test_what_is_copied_is_what_is_sent_to_the_builder(sources: set[str]) -> Non
     patterns = [line for line in lines if line and not line.startswith("#")]
 
     assert patterns[0] == "*"
-    assert {pattern[1:] for pattern in patterns if pattern.startswith("!")} == sources
-    assert [pattern for pattern in patterns[1:] if not pattern.startswith("!")] == ["**/__pycache__", "**/*.py[cod]"]
+    assert {pattern[1:] for pattern in patterns if pattern.startswith("!")} == {
+        source for source in sources if not source.startswith("ui/")
+    }
+    assert [pattern for pattern in patterns[1:] if not pattern.startswith("!")] == [
+        "src/ark_broker/_ui",
+        "**/node_modules",
+        "**/__pycache__",
+        "**/*.py[cod]",
+    ]
 
 
 def test_what_is_copied_is_in_a_clean_checkout(sources: set[str]) -> None:

@@ -1,7 +1,6 @@
 import { createBrowserRouter, Navigate } from "react-router";
 import { Inbox } from "./pages/inbox/Inbox";
 import { Missing } from "./pages/Missing";
-import { Session } from "./pages/session/Session";
 import { Sessions } from "./pages/sessions/Sessions";
 import { Loading } from "./parts/Notice";
 import { Shell } from "./shell/Shell";
@@ -21,9 +20,12 @@ export function makeRouter() {
         { index: true, element: <Navigate to="/ui/sessions" replace /> },
         { path: "ui", element: <Navigate to="/ui/sessions" replace /> },
         { path: "ui/sessions", element: <Sessions /> },
-        { path: "ui/sessions/:id/:tab?", element: <Session /> },
+        // What shows JSON and markdown, and what draws charts, is large: it is fetched with the page that needs it.
+        {
+          path: "ui/sessions/:id/:tab?",
+          lazy: async () => ({ Component: (await import("./pages/session/Session")).Session }),
+        },
         { path: "ui/inbox", element: <Inbox /> },
-        // Charts are large, and on one page only.
         {
           path: "ui/overview",
           lazy: async () => ({ Component: (await import("./pages/overview/Overview")).Overview }),

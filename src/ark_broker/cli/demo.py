@@ -38,16 +38,20 @@ def demo(
         str | None,
         typer.Option(help="Name of the session.", show_default="session-abc, or a fresh name beside it"),
     ] = None,
-    ask: Annotated[bool, typer.Option("--ask", help="Really ask, by MCP, and wait for somebody's answer.")] = False,
+    ask: Annotated[
+        bool,
+        typer.Option("--ask/--no-ask", help="Really ask, by MCP, and wait for an answer; or only look so."),
+    ] = True,
 ) -> None:
-    """Play a session of three queries into a running broker.
+    """Play a session into a running broker, and ask you something.
 
-    One query calls a tool and is done, one waits for an approval, one is still streaming. Spans go through
-    the OpenTelemetry SDK, completion chunks as NDJSON over one open request for each query. Afterwards it
-    prints the commands that look at the session.
+    One query calls a tool and is done, one asks for an approval, one is still streaming, of one a tool fails. Spans
+    go through the OpenTelemetry SDK, completion chunks as NDJSON over one open request for each query.
 
-    With --ask the second query calls the tool `ask_question` of the broker's MCP server, waits until somebody
-    answers (`ark-broker answer`, curl), and completes with the answer.
+    The second query calls the tool `ask_question` of the broker's MCP server. The demo waits until somebody answers,
+    in the dashboard or with `ark-broker answer`, and the query completes with the answer. Ctrl-C leaves it waiting.
+
+    With --no-ask nobody is asked: the question is only told of, the failing query is left out, and the demo ends.
 
     Exit code 1: the broker is not there, or refused something.
     """

@@ -22,6 +22,7 @@ from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
     SpanContext,
+    StatusCode,
     TraceFlags,
     set_span_in_context,
 )
@@ -140,9 +141,18 @@ class Producer:
         return response.status_code == 200
 
     def span(
-        self, name: str, ids: SpanIds, attributes: Mapping[str, AttributeValue], *, start: int | None = None
+        self,
+        name: str,
+        ids: SpanIds,
+        attributes: Mapping[str, AttributeValue],
+        *,
+        start: int | None = None,
+        error: str | None = None,
     ) -> None:
-        """Export one span that ends now and began at `start` (Unix nanoseconds; now where not given)."""
+        """Export one span that ends now, and began at `start` (Unix nanoseconds; now where not given).
+
+        With `error` its status is an error of that description.
+        """
         self._ids.next = ids
         self._exporter.failed = False
         span = self._tracer.start_span(
@@ -151,6 +161,8 @@ class Producer:
             attributes=attributes,
             start_time=start,
         )
+        if error is not None:
+            span.set_status(StatusCode.ERROR, error)
         span.end()
         if self._exporter.failed:
             raise ProducerError(f"{self._url} did not take the span {name}: {self._last_words.text}")

@@ -1,8 +1,9 @@
-"""What the demo plays: one session, three queries.
+"""What the demo plays: one session of queries.
 
 query-001   done       asks a web search, answers, 1.2 s
 query-002   waiting    asks a person to approve a deployment
 query-003   running    is still streaming
+query-004   error      its tool fails; played where somebody is really asked
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ REPORT: Final = (
     "Here is the summary of this week so far. The team closed fourteen tickets, two of them urgent, and the "
     "error rate of the checkout service fell by a third after Tuesday's release. What remains open is"
 )
+FORECAST_FAILED: Final = "504 Gateway Timeout: forecast.example.com did not answer within 10 s"
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,10 @@ class Stage:
         ids: SpanIds,
         attributes: dict[str, AttributeValue],
         start: int | None = None,
+        error: str | None = None,
     ) -> None:
         """Export a span, then show `line`: what is on the screen is in the broker."""
-        self.producer.span(name, ids, attributes, start=start)
+        self.producer.span(name, ids, attributes, start=start, error=error)
         self.say(f"  {line}")
         self.pause(_STEP)
 
@@ -171,7 +174,7 @@ def play(names: Names, stage: Stage) -> None:
 
 
 def play_and_ask(names: Names, stage: Stage, agent: Agent) -> None:
-    """The same, but somebody is really asked: the second query goes on with the answer."""
+    """The same, but somebody is really asked: the second query goes on with the answer. And a fourth one fails."""
     stage.say(f"session {names.session}")
     _weather(names, stage)
     root, tool = _up_to_the_call(names, stage)
@@ -180,7 +183,10 @@ def play_and_ask(names: Names, stage: Stage, agent: Agent) -> None:
     stage.producer.task(names.session, names.query(2), f"task-xyz{names.suffix}", "submitted")
     stage.say("  a2a         task-xyz (submitted)")
     _report(names, stage)
-    stage.say(f"\n{names.query(2)} waits for an answer. From another terminal:\n")
+    _forecast(names, stage)
+    stage.say(f"\n{names.query(2)} waits for an answer. In a browser:\n")
+    stage.say(f"  {stage.producer.url}/ui/inbox\n")
+    stage.say("Or from another terminal:\n")
     stage.say(f"  ark-broker answer {asked.id} yes --url {stage.producer.url}")
     stage.say(
         f"  curl {stage.producer.url}/v1/questions/{asked.id}/answer "
@@ -286,3 +292,13 @@ def _finish(names: Names, stage: Stage, root: SpanIds, tool: SpanIds, answer: ob
 def _report(names: Names, stage: Stage) -> None:
     _begin(names, stage, 3, "How is the week going?")
     stage.stream(names.query(3), REPORT, finish=None)
+
+
+def _forecast(names: Names, stage: Stage) -> None:
+    root = _begin(names, stage, 4, "And what will it be like tomorrow?")
+    tool = root.child()
+    call: dict[str, AttributeValue] = {"tool.name": "get_forecast", "tool.input": "NYC, tomorrow"}
+    called = time.time_ns()
+    stage.span('tool.call   get_forecast("NYC, tomorrow")', "tool.call", tool, call, start=called)
+    stage.span(f"tool.failed {FORECAST_FAILED}", "tool.failed", tool, call, start=called, error=FORECAST_FAILED)
+    stage.span("query.failed", "query.failed", root, {}, error="get_forecast failed")

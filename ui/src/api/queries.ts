@@ -28,10 +28,12 @@ export const sessionQuery = (id: string) =>
     queryFn: ({ signal }) => get<Session>(path(["v1", "sessions", id]), signal),
   });
 
-export const conversationQuery = (id: string) =>
+/** What was said in a session; with a `query`, in that alone. */
+export const conversationQuery = (id: string, query = "") =>
   queryOptions({
-    queryKey: ["conversation", id],
-    queryFn: ({ signal }) => get<Conversation>(path(["v1", "sessions", id, "conversation"]), signal),
+    queryKey: ["conversation", id, query],
+    queryFn: ({ signal }) =>
+      get<Conversation>(path(["v1", "sessions", id, "conversation"], { query }), signal),
   });
 
 export const traceQuery = (traceId: string) =>

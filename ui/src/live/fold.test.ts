@@ -271,9 +271,18 @@ describe("a view that is cut short", () => {
   it("gets the events behind the cut, which the session's figures have already", () => {
     const counts = { ...empty().counts, queries: 1, phases: { done: 1 }, events: 3 };
     const first: Entry = { seq: 1, type: "query.started", ts: event(1, "").time };
-    const query = { phase: "running" as const, mcpSessions: {}, tokens: { input: 0, output: 0 }, events: [first] };
+    const query = {
+      phase: "running" as const,
+      mcpSessions: {},
+      tokens: { input: 0, output: 0 },
+      events: [first],
+    };
     const cut = viewOf(empty({ counts, queries: { q: query }, seq: 3, truncatedAfter: 1 }));
-    const view = fold(cut, [event(2, "step"), event(3, "query.completed"), event(4, "query.started", { query: "r" })]);
+    const view = fold(cut, [
+      event(2, "step"),
+      event(3, "query.completed"),
+      event(4, "query.started", { query: "r" }),
+    ]);
     expect(entries(view).map((entry) => entry.seq)).toEqual([1, 2, 3]);
     expect(view.session.queries.q?.phase).toBe("done");
     expect(view.session.counts).toMatchObject({ events: 4, queries: 2, phases: { done: 1, running: 1 } });

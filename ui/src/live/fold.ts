@@ -47,7 +47,14 @@ function step(view: LiveView, events: readonly StoredEvent[], isCounting: boolea
   }
   if (isCounting) session = withPhases(session, [...drafts.keys()], view.session);
   session = { ...session, seq: Math.max(session.seq, at) };
-  return { ...view, session, books, failures: areFailuresNew ? failuresOf(books) : view.failures, newest, at };
+  return {
+    ...view,
+    session,
+    books,
+    failures: areFailuresNew ? failuresOf(books) : view.failures,
+    newest,
+    at,
+  };
 }
 
 /** Where an event stands in its session's stream. */

@@ -1,21 +1,11 @@
 import { useId } from "react";
-import { printable } from "../format";
+import { Checkboxes, Radios, Select } from "./AnswerChoices";
 import styles from "./AnswerForm.module.css";
-import type { Choice, Draft, Field, FieldErrors, NamedField } from "./answerSchema";
-
-interface Props {
-  field: Field;
-  /** The field's name among others; the answer as a whole has none. */
-  name?: string;
-  place: string;
-  draft: Draft | undefined;
-  errors: FieldErrors;
-  disabled: boolean;
-  onChange(draft: Draft): void;
-}
+import { type FieldProps, Hints, Label } from "./AnswerLabel";
+import type { Choice, NamedField } from "./answerSchema";
 
 /** One field of an answer, and those within it. */
-export function AnswerField(props: Props) {
+export function AnswerField(props: FieldProps) {
   const { field, draft, onChange } = props;
   switch (field.kind) {
     case "object":
@@ -53,33 +43,7 @@ const YES_NO: Choice[] = [
 ];
 const MOST_RADIOS = 6;
 
-function labelOf({ field, name }: Props): string {
-  return printable(field.title ?? name ?? "Your answer");
-}
-
-/** The name of a field, and that it need not be filled in. */
-function Label({ props }: { props: Props }) {
-  return (
-    <>
-      {labelOf(props)}
-      {!props.field.required && <span className={styles.optional}>optional</span>}
-    </>
-  );
-}
-
-function Hints({ props, id }: { props: Props; id: string }) {
-  const error = props.errors[props.place];
-  return (
-    <span id={id} className={styles.hints}>
-      {props.field.description !== undefined && (
-        <span className={styles.description}>{printable(props.field.description)}</span>
-      )}
-      {error !== undefined && <span className={styles.error}>{printable(error)}</span>}
-    </span>
-  );
-}
-
-function ObjectField({ fields, ...props }: Props & { fields: NamedField[] }) {
+function ObjectField({ fields, ...props }: FieldProps & { fields: NamedField[] }) {
   const id = useId();
   const inner = typeof props.draft === "object" && !Array.isArray(props.draft) ? props.draft : {};
   const isWhole = props.name === undefined;
@@ -105,105 +69,6 @@ function ObjectField({ fields, ...props }: Props & { fields: NamedField[] }) {
   );
 }
 
-interface RadiosProps extends Props {
-  choices: Choice[];
-  chosen: string;
-  onChoose(at: string): void;
-}
-
-function Radios({ choices, chosen, onChoose, ...props }: RadiosProps) {
-  const id = useId();
-  const isInvalid = props.errors[props.place] !== undefined;
-  return (
-    <fieldset className={styles.plain} aria-describedby={id} disabled={props.disabled}>
-      <legend className={styles.label}>
-        <Label props={props} />
-      </legend>
-      <div className={styles.choices}>
-        {choices.map((each, at) => (
-          <label key={String(at)} className={styles.choice}>
-            <input
-              type="radio"
-              name={id}
-              checked={chosen === String(at)}
-              aria-invalid={isInvalid}
-              onChange={() => onChoose(String(at))}
-            />
-            <span>{printable(each.label)}</span>
-          </label>
-        ))}
-        {!props.field.required && chosen !== "" && (
-          <button type="button" className={styles.clear} onClick={() => onChoose("")}>
-            Clear
-          </button>
-        )}
-      </div>
-      <Hints props={props} id={id} />
-    </fieldset>
-  );
-}
-
-function Checkboxes({ choices, ...props }: Props & { choices: Choice[] }) {
-  const id = useId();
-  const chosen = Array.isArray(props.draft) ? props.draft : [];
-  const isInvalid = props.errors[props.place] !== undefined;
-  return (
-    <fieldset className={styles.plain} aria-describedby={id} disabled={props.disabled}>
-      <legend className={styles.label}>
-        <Label props={props} />
-      </legend>
-      <div className={styles.choices}>
-        {choices.map((each, at) => (
-          <label key={String(at)} className={styles.choice}>
-            <input
-              type="checkbox"
-              checked={chosen.includes(String(at))}
-              aria-invalid={isInvalid}
-              onChange={(event) =>
-                props.onChange(
-                  event.target.checked
-                    ? [...chosen, String(at)]
-                    : chosen.filter((each) => each !== String(at)),
-                )
-              }
-            />
-            <span>{printable(each.label)}</span>
-          </label>
-        ))}
-      </div>
-      <Hints props={props} id={id} />
-    </fieldset>
-  );
-}
-
-function Select({ choices, ...props }: Props & { choices: Choice[] }) {
-  const id = useId();
-  return (
-    <div className={styles.field}>
-      <label className={styles.label} htmlFor={id}>
-        <Label props={props} />
-      </label>
-      <select
-        id={id}
-        className={styles.input}
-        value={typeof props.draft === "string" ? props.draft : ""}
-        disabled={props.disabled}
-        aria-invalid={props.errors[props.place] !== undefined}
-        aria-describedby={`${id}-hints`}
-        onChange={(event) => props.onChange(event.target.value)}
-      >
-        <option value="">Choose …</option>
-        {choices.map((each, at) => (
-          <option key={String(at)} value={String(at)}>
-            {printable(each.label)}
-          </option>
-        ))}
-      </select>
-      <Hints props={props} id={`${id}-hints`} />
-    </div>
-  );
-}
-
 const INPUT_TYPES = {
   text: "text",
   email: "email",
@@ -212,7 +77,7 @@ const INPUT_TYPES = {
   "date-time": "datetime-local",
 } as const;
 
-function TextField(props: Props) {
+function TextField(props: FieldProps) {
   const { field } = props;
   const id = useId();
   const shared = {

@@ -3,24 +3,15 @@ import { type FormEvent, useEffect, useRef, useState } from "react";
 import { ApiError, path, send } from "../api/http";
 import { me, questionQuery } from "../api/queries";
 import type { Json, Question } from "../api/types";
-import { ago, dateTime, duration, moment, printable } from "../format";
+import { printable } from "../format";
 import { AnswerField } from "./AnswerFields";
 import styles from "./AnswerForm.module.css";
-import {
-  type Choice,
-  type Draft,
-  draftOf,
-  type FieldErrors,
-  fieldOf,
-  placed,
-  readDraft,
-} from "./answerSchema";
+import { draftOf, readDraft } from "./answerDraft";
+import { type Choice, type Draft, type FieldErrors, fieldOf, placed } from "./answerSchema";
 import { Button } from "./Button";
 import { CallOff } from "./CallOff";
-import { JsonView } from "./JsonView";
 import { Failure, Loading } from "./Notice";
-import { Status } from "./Status";
-import { useNow } from "./useNow";
+import { Asked, Outcome } from "./QuestionState";
 
 interface Props {
   questionId: string;
@@ -54,37 +45,6 @@ export function AnswerForm({ questionId, onAnswered }: Props) {
   );
 }
 
-const AT_DEADLINE = { fail: "expires", default: "is answered by default", escalate: "is escalated" } as const;
-
-/** Who asks, since when, and until when. */
-function Asked({ question }: { question: Question }) {
-  const now = useNow();
-  const deadline = question.state === "open" ? moment(question.deadline) : undefined;
-  return (
-    <p className={styles.meta}>
-      <Status of={question.state} />
-      {question.askedBy !== undefined && <span>{printable(question.askedBy)} asks</span>}
-      {question.askedAt !== undefined && (
-        <time dateTime={question.askedAt} title={dateTime(question.askedAt)}>
-          {ago(question.askedAt, now)}
-        </time>
-      )}
-      {deadline !== undefined && question.escalatedAt === undefined && (
-        <span
-          className={deadline - now < 60_000 ? styles.urgent : undefined}
-          title={dateTime(question.deadline)}
-        >
-          {AT_DEADLINE[question.onDeadline ?? "fail"]}{" "}
-          {deadline > now ? `in ${duration(deadline - now)}` : "now"}
-        </span>
-      )}
-      {question.escalatedAt !== undefined && <span className={styles.urgent}>escalated</span>}
-      {question.blocking === false && <span>the query goes on meanwhile</span>}
-      {question.secret === true && <span>the answer is not stored</span>}
-    </p>
-  );
-}
-
 function Body({ question, onAnswered }: { question: Question; onAnswered: (() => void) | undefined }) {
   const who = useQuery(me);
   const [wasLate, setWasLate] = useState(false);
@@ -102,42 +62,6 @@ function Body({ question, onAnswered }: { question: Question; onAnswered: (() =>
   }
   const by = who.data.authentication ? who.data.name : undefined;
   return <Form question={question} by={by} onAnswered={onAnswered} onLate={() => setWasLate(true)} />;
-}
-
-/** What came of a question that is over. */
-function Outcome({ question, wasLate }: { question: Question; wasLate: boolean }) {
-  const by = question.answeredBy;
-  return (
-    <div className={styles.outcome} role="status">
-      {wasLate && (
-        <p className={styles.late}>
-          Somebody was faster:{" "}
-          {question.state === "answered" ? "this is the answer that counts." : "it is over."}
-        </p>
-      )}
-      {question.state === "answered" ? (
-        <>
-          <span className={styles.label}>
-            Answered{by === undefined ? "" : ` by ${printable(by)}`}
-            {question.endedAt !== undefined && (
-              <span className={styles.optional}>{dateTime(question.endedAt)}</span>
-            )}
-          </span>
-          {question.answer === undefined ? (
-            <p className={styles.note}>The answer was handed over, and not stored.</p>
-          ) : (
-            <JsonView value={question.answer} />
-          )}
-        </>
-      ) : (
-        <p className={styles.note}>
-          {question.state === "expired" ? "It expired" : "It was called off"}
-          {question.endedAt === undefined ? "" : `, ${dateTime(question.endedAt)}`}
-          {question.reason === undefined ? "." : `: ${printable(question.reason)}`}
-        </p>
-      )}
-    </div>
-  );
 }
 
 interface FormProps {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Json } from "../api/types";
-import { type Draft, draftOf, fieldOf, placed, readDraft } from "./answerSchema";
+import { draftOf, readDraft } from "./answerDraft";
+import { type Draft, fieldOf, placed } from "./answerSchema";
 
 const read = (schema: Json | undefined, draft: Draft, options?: Json[]) =>
   readDraft(fieldOf(schema, options), draft);

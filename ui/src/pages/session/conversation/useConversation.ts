@@ -1,18 +1,13 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
-import { get, path } from "../../../api/http";
-import type { Conversation } from "../../../api/types";
+import { conversationQuery } from "../../../api/queries";
 
 /** It is rebuilt from all events: not at every one of them. */
 const SETTLE_MS = 1_500;
 
 /** What was said in a session, or in one query of it; read again whenever something happened there. */
 export function useConversation(id: string, query: string, revisions: Readonly<Record<string, number>>) {
-  const found = useQuery({
-    queryKey: ["conversation", id, query],
-    queryFn: ({ signal }) =>
-      get<Conversation>(path(["v1", "sessions", id, "conversation"], { query }), signal),
-  });
+  const found = useQuery(conversationQuery(id, query));
   const { refetch } = found;
   const revision = query === "" ? sum(revisions) : (revisions[query] ?? 0);
   const seen = useRef({ query, revision });

@@ -59,7 +59,10 @@ export function Waterfall(props: Props) {
     const row = timeline.rows[shown[at] ?? -1];
     const go = (to: number) => {
       const next = timeline.rows[shown[Math.min(shown.length - 1, Math.max(0, to))] ?? -1];
-      if (next !== undefined) onSelect(next.id);
+      if (next === undefined) return;
+      onSelect(next.id);
+      // A long bar that is partly seen stays where it is.
+      if (next.start > zoom.window.to || (next.end ?? props.now) < zoom.window.from) zoom.reveal(next.start);
     };
     const close = () => {
       if (row === undefined) return;

@@ -1,11 +1,13 @@
 import { useCallback, useMemo, useState } from "react";
-import { around, moved, type Window, zoomed } from "./window";
+import { around, moved, revealing, type Window, zoomed } from "./window";
 
 export interface Zoom {
   window: Window;
   isFit: boolean;
   by(factor: number, focus?: number): void;
   move(share: number): void;
+  /** Nearer, it moves to where this time is. */
+  reveal(time: number): void;
   fit(): void;
   show(from: number, to: number): void;
 }
@@ -31,10 +33,14 @@ export function useZoom(from: number, to: number): Zoom {
     (share: number) => setChosen((now) => (now === undefined ? now : moved(now, whole, share))),
     [whole],
   );
+  const reveal = useCallback(
+    (time: number) => setChosen((now) => (now === undefined ? now : revealing(now, whole, time))),
+    [whole],
+  );
   const fit = useCallback(() => setChosen(undefined), []);
   const show = useCallback((first: number, last: number) => setChosen(around(first, last, whole)), [whole]);
   return useMemo(
-    () => ({ window, isFit: chosen === undefined, by, move, fit, show }),
-    [window, chosen, by, move, fit, show],
+    () => ({ window, isFit: chosen === undefined, by, move, reveal, fit, show }),
+    [window, chosen, by, move, reveal, fit, show],
   );
 }

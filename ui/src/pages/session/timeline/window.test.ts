@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { around, moved, tickLabel, ticks, zoomed } from "./window";
+import { around, moved, revealing, tickLabel, ticks, zoomed } from "./window";
 
 const whole = { from: 1000, to: 2000 };
 
@@ -14,6 +14,12 @@ describe("the seen part of the time", () => {
     expect(moved({ from: 1100, to: 1200 }, whole, -5)).toEqual({ from: 1000, to: 1100 });
     expect(moved({ from: 1100, to: 1200 }, whole, 50)).toEqual({ from: 1900, to: 2000 });
     expect(around(1900, 2000, whole)).toEqual({ from: 1850, to: 2000 });
+  });
+
+  it("goes to what is chosen outside of it", () => {
+    const seen = { from: 1100, to: 1200 };
+    expect(revealing(seen, whole, 1150)).toBe(seen);
+    expect(revealing(seen, whole, 1500)).toEqual({ from: 1490, to: 1590 });
   });
 
   it("does not end where a span has no length", () => {

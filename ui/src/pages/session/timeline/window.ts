@@ -19,6 +19,13 @@ export function moved(window: Window, whole: Window, share: number): Window {
   return within({ from: window.from + by, to: window.to + by }, whole);
 }
 
+/** The window, moved so that `time` is in it where it was not. */
+export function revealing(window: Window, whole: Window, time: number): Window {
+  if (time >= window.from && time <= window.to) return window;
+  const length = window.to - window.from;
+  return within({ from: time - length * 0.1, to: time + length * 0.9 }, whole);
+}
+
 /** A window around a bar, with room on both sides. */
 export function around(from: number, to: number, whole: Window): Window {
   const room = Math.max((to - from) * 0.25, SHORTEST_MS);

@@ -1,0 +1,209 @@
+"""What happens shows by itself: sessions, rows, questions; also after the page or the broker was away."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import httpx
+import pytest
+
+from tests.support.process import PROGRAM, Broker, environment
+from tests.support.waiting import wait_until
+from tests.ui.conftest import WatchedPage
+from tests.ui.tree import Tree
+from tests.ui.watch import Watch
+from tests.ui.wire import wire_to
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+#: What the browser says of requests that a test makes fail.
+AWAY: Final = (
+    r"ERR_(INTERNET_DISCONNECTED|CONNECTION_REFUSED|INCOMPLETE_CHUNKED|CONNECTION_RESET|EMPTY_RESPONSE|NETWORK)"
+)
+
+
+@contextmanager
+def demo_playing(broker: Broker, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """The demo as a process that is under way."""
+    process = subprocess.Popen(
+        [PROGRAM, "demo", *options],
+        env=environment({"url": broker.url}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+
+
+def send(broker: Broker, first: int, last: int) -> None:
+    """Events `event-<first>` to `event-<last - 1>` of one query, in one request; each is a microsecond later."""
+    now = time.time_ns()
+    events = [
+        {
+            "type": "note",
+            "sessionId": "live",
+            "query": "q",
+            "message": f"event-{number:05}",
+            "time": now + place * 1_000,
+        }
+        for place, number in enumerate(range(first, last))
+    ]
+    httpx.post(f"{broker.url}/v1/events", json=events, timeout=60).raise_for_status()
+
+
+def assert_each_once(page: Page, many: int) -> None:
+    """All events so far have one row, and are in the order that they were sent in."""
+    follow = page.get_by_role("button", name="Follow", exact=True)
+    if follow.count():
+        follow.click()
+    page.get_by_role("treeitem").filter(has_text=f"event-{many - 1:05}").wait_for()
+    found, _ = Tree(page).collect(r"event-\d{5}")
+    assert sorted(found) == [f"event-{number:05}" for number in range(many)]
+    assert {text: places for text, places in found.items() if len(places) != 1} == {}
+    places = [found[text][0] for text in sorted(found)]
+    assert places == sorted(places)
+
+
+def test_the_demo_appears_in_the_list_and_builds_itself(broker: Broker, open_page: WatchedPage) -> None:
+    page = open_page(broker.url)
+    page.get_by_role("status").filter(has_text="Live").wait_for()
+
+    with demo_playing(broker, "--speed", "3") as demo:
+        session = page.get_by_role("link", name="session-abc")
+        session.wait_for()
+        assert demo.poll() is None, "it was seen only when it was over"
+        session.click()
+        tree = Tree(page)
+        for row in ('web_search("weather NYC")', "query.completed", "Waiting for response", "LLM streaming"):
+            page.get_by_role("treeitem").filter(has_text=row).first.wait_for()
+        said, _ = demo.communicate(timeout=60)
+        assert demo.returncode == 0, said
+
+    page.get_by_role("treeitem").filter(has_text="LLM streaming… (37 tokens)").wait_for()
+    tags = r"^\[\w+\]"
+    built, _ = tree.collect(tags)
+    page.reload()
+    page.get_by_role("treeitem").first.wait_for()
+    assert built == tree.collect(tags)[0], "the broker reads the events as the page did while they came"
+    assert built.keys() >= {"[event]", "[question]", "[stream]", "[tool]"}
+
+
+@pytest.mark.parametrize("place", ["inbox", "tree"])
+def test_a_question_is_answered_in_the_page_and_the_query_completes(
+    broker: Broker, open_page: WatchedPage, place: str
+) -> None:
+    page = open_page(f"{broker.url}/ui/inbox")
+    page.get_by_text("Nobody waits for an answer").wait_for()
+
+    with demo_playing(broker, "--ask", "--speed", "max") as demo:
+        page.get_by_text("Approve production deploy?").first.wait_for()
+        if place == "tree":
+            page.goto(f"{broker.url}/ui/sessions/session-abc?query=query-002")
+        form = page.get_by_role("form", name="Answer to: Approve production deploy?")
+        form.get_by_role("button", name="yes", exact=True).click()
+        page.get_by_text("Answered").first.wait_for()
+        said, _ = demo.communicate(timeout=60)
+
+    assert demo.returncode == 0, said
+    assert "Approved!" in said
+    page.goto(f"{broker.url}/ui/sessions/session-abc")
+    page.get_by_role("treeitem").filter(has_text=re.compile("query-002.*done")).wait_for()
+
+
+def test_an_offline_page_catches_up_without_gap_or_double(
+    broker: Broker, open_page: WatchedPage, watches: list[Watch]
+) -> None:
+    send(broker, 0, 50)
+    with wire_to(broker.port) as wire:
+        page = open_page(f"{wire.url}/ui/sessions/live")
+        page.get_by_role("status", name="Live").wait_for()
+        watches[0].allow(AWAY)
+
+        for many in (50, 100):
+            page.context.set_offline(True)
+            wire.cut()
+            page.get_by_role("status", name=re.compile("Offline|Connecting")).wait_for()
+            send(broker, many, many + 50)
+            wire.mend()
+            page.context.set_offline(False)
+            page.get_by_role("status", name="Live").wait_for()
+            assert_each_once(page, many + 50)
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_a_page_outlives_its_broker_without_gap_or_double(
+    broker: Broker, open_page: WatchedPage, watches: list[Watch], how: str
+) -> None:
+    send(broker, 0, 50)
+    page = open_page(f"{broker.url}/ui/sessions/live")
+    page.get_by_role("status", name="Live").wait_for()
+    watches[0].allow(AWAY)
+
+    broker.terminate() if how == "stopped" else broker.kill()
+    page.get_by_role("status", name=re.compile("Offline|Connecting")).wait_for()
+    broker.start()
+    send(broker, 50, 100)
+
+    page.get_by_role("status", name="Live").wait_for()
+    assert_each_once(page, 100)
+
+
+@pytest.mark.parametrize("where", ["/ui/sessions/live", "/ui/sessions"])
+def test_a_page_takes_what_is_typed_while_200_events_a_second_arrive(
+    broker: Broker, open_page: WatchedPage, where: str
+) -> None:
+    send(broker, 0, 1)
+    page = open_page(f"{broker.url}{where}")
+    page.get_by_role("status").filter(has_text="Live").wait_for()
+    typed = _spy_on_typing(page)
+    over = threading.Event()
+    sender = threading.Thread(target=_send_for_a_while, args=(broker, over))
+
+    sender.start()
+    presses = 0
+    while not over.is_set():
+        page.keyboard.press("a")
+        presses += 1
+    sender.join()
+
+    assert presses > 0
+    wait_until(lambda: page.evaluate(typed) == presses, what=f"{presses} presses to be processed")
+    if where != "/ui/sessions":
+        assert_each_once(page, 2_001)
+
+
+#: Adds a field to the page, and counts what is typed into it. Nothing of the page's own is to react to the keys.
+_FIELD: Final = """() => {
+  const field = document.body.appendChild(document.createElement('input'));
+  field.addEventListener('keydown', event => event.stopPropagation());
+  field.setAttribute('aria-label', 'a field of the test');
+  field.focus();
+  self.typedInto = field;
+}"""
+
+
+def _spy_on_typing(page: Page) -> str:
+    page.evaluate(_FIELD)
+    return "self.typedInto.value.length"
+
+
+def _send_for_a_while(broker: Broker, over: threading.Event) -> None:
+    """2,000 events in 200 requests, at most 200 a second: a pace that no page may fall behind at."""
+    pause = threading.Event()
+    try:
+        for first in range(1, 2_001, 10):
+            send(broker, first, first + 10)
+            pause.wait(0.05)
+    finally:
+        over.set()
