@@ -12,11 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
+from ark_broker.cli.demo_story import WEATHER
 from ark_broker.cli.main import app
 from ark_broker.settings import Settings, variable
 from tests.support.mcp import give
 from tests.support.otlp import TRACE
-from tests.support.process import Broker, environment
+from tests.support.process import Broker, environment, run_command
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -65,7 +66,7 @@ def test_links_lead_to_files_that_exist(page: Path) -> None:
 
 def test_every_variable_that_is_mentioned_exists(page: Path) -> None:
     known = {variable(name) for name in Settings.model_fields}
-    known |= {"ARK_BROKER_URL", "ARK_BROKER_TOKEN", "ARK_BROKER_TEST_POSTGRES_URL"}
+    known |= {"ARK_BROKER_URL", "ARK_BROKER_TOKEN", "ARK_BROKER_CONFIG", "ARK_BROKER_TEST_POSTGRES_URL"}
 
     assert set(re.findall(r"ARK_BROKER_[A-Z0-9_]*[A-Z0-9]", page.read_text())) <= known
 
@@ -122,6 +123,18 @@ def test_the_quickstarts_program_makes_the_session_it_promises(broker: Broker, t
     session = httpx.get(f"{broker.url}/v1/sessions/my-session").json()
     types = [event["type"] for event in session["queries"]["my-query"]["events"]]
     assert sorted(types) == ["agent.completed", "llm.request", "tool.call"]
+
+
+def test_the_openai_client_of_the_api_page_reads_the_demo(broker: Broker) -> None:
+    assert run_command("demo", "--no-ask", "--speed", "max", url=broker.url).returncode == 0
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), re.DOTALL)
+    here = program.replace("http://127.0.0.1:4318", broker.url)
+
+    result = subprocess.run(
+        [sys.executable, "-c", here], env=environment(), capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert (result.returncode, result.stdout) == (0, WEATHER), result.stderr
 
 
 async def test_the_agent_of_the_mcp_page_gets_its_answer(broker: Broker) -> None:
