@@ -26,16 +26,20 @@ NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 HAS_NODE := $(NODE) node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)' 2>/dev/null && $(NODE) npm --version >/dev/null 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev ui ui-dev ui-check e2e pictures test image quick lint format conformance bench docs clean
+.PHONY: help run install dev ui ui-dev ui-check browser e2e pictures test image quick lint format conformance bench docs clean
 # A recipe that fails half-way leaves no stamp behind.
 .DELETE_ON_ERROR:
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
+# The dashboard is built beside the broker, which serves it as soon as it is there: nobody waits for npm.
 run: install ## Run the broker, with the dashboard where Node.js is there to build it; Ctrl-C stops it
-	@if $(HAS_NODE); then \
-	  $(MAKE) --no-print-directory ui || echo "The dashboard could not be built: the broker runs as it is." >&2; \
+	@if $(MAKE) --question ui >/dev/null 2>&1; then :; \
+	elif $(HAS_NODE); then \
+	  echo "Building the dashboard: it is at / in a minute."; \
+	  { $(MAKE) --no-print-directory ui >$(VENV)/ui.log 2>&1 && echo "The dashboard is there: open /." \
+	    || echo "The dashboard could not be built, the broker runs without it: see $(VENV)/ui.log."; } >&2 & \
 	elif [ ! -e $(UI)/index.html ]; then \
 	  echo "No Node.js 20.19 or newer was found: the dashboard is left out. 'make ui' fetches one, and builds it." >&2; \
 	fi
@@ -49,12 +53,13 @@ ui-dev: $(UI_MODULES) ## Show the dashboard while it is written, with the data o
 ui-check: $(UI_MODULES) ## Check the dashboard's style and types, and run its own tests
 	cd ui && $(NODE) npm run check && $(NODE) npm test
 
-e2e: dev ui ## Use the dashboard in a browser, with a real broker; as root on Debian it installs what is missing
+browser: dev ## Find a Chromium; as root on Debian install one where there is none
 	$(BIN)/python -m tests.ui.browser
+
+e2e: browser ui ## Use the dashboard in a browser, with a real broker
 	$(BIN)/python -m pytest tests/ui -m ui $(TEST)
 
-pictures: dev ui ## Take the pictures of the docs anew
-	$(BIN)/python -m tests.ui.browser
+pictures: browser ui ## Take the pictures of the docs anew
 	ARK_BROKER_TEST_PICTURES=docs/images $(BIN)/python -m pytest tests/ui/test_access.py -m ui -k light
 
 test: dev ## Run the suite, on SQLite and PostgreSQL

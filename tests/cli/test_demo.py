@@ -346,7 +346,7 @@ QUESTION = ["[question] Approve production deploy?", "[a2a] task-xyz (submitted)
 def test_the_demo_that_asks_waits_for_an_answer_and_goes_on_with_it(
     broker: Broker, answer: str, said: str, restart: bool
 ) -> None:
-    command = [PROGRAM, "demo", "--speed", "max"]
+    command = [PROGRAM, "demo", "--ask", "--speed", "max"]
     demo = subprocess.Popen(
         command, env=environment({"url": broker.url}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -391,7 +391,7 @@ def test_the_demo_that_asks_waits_for_an_answer_and_goes_on_with_it(
 
 
 def test_the_demo_that_asks_needs_a_broker() -> None:
-    result = run_command("demo", url=f"http://127.0.0.1:{free_port()}")
+    result = run_command("demo", "--ask", url=f"http://127.0.0.1:{free_port()}")
 
     assert result.returncode == 1
     assert "no broker at" in result.stderr

@@ -33,7 +33,7 @@ def test_a_choice_is_made_by_number_or_by_text() -> None:
         ({"type": "boolean"}, ["perhaps", "Y"], True),
         ({"type": "boolean"}, ["no"], False),
         ({"type": "integer"}, ["3.5", "3"], 3),
-        ({"type": "number"}, ["3.5"], 3.5),
+        ({"type": "number"}, ["nan", "inf", "1e999", "3.5"], 3.5),
         ({"type": "string"}, ["3"], "3"),
         ({"enum": ["a", "b"]}, ["2"], "b"),
         ({"const": 7}, [], 7),

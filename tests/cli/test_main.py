@@ -85,3 +85,29 @@ def test_help_does_not_import_what_serving_needs() -> None:
     )
 
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("url", ["broker", "http://", "http://[::1", "http://broker:port", "http://broker:99999"])
+def test_what_is_no_url_is_said_to_be_none(url: str) -> None:
+    result = CliRunner().invoke(app, ["sessions", "--url", url])
+
+    assert result.exit_code == 2
+    assert "--url" in result.stderr
+
+
+@pytest.mark.parametrize("token", ["se\ncret", "secr\xe9t", "secr et"])
+def test_a_token_that_can_be_none_is_refused_and_not_shown(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARK_BROKER_TOKEN", token)
+
+    result = CliRunner().invoke(app, ["sessions", "--url", "http://127.0.0.1:9"])
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("ark-broker: the token has a character")
+    assert "cr" not in result.stderr.removeprefix("ark-broker: the token has a character")
+
+
+def test_a_name_that_is_no_text_is_refused() -> None:
+    result = CliRunner().invoke(app, ["session", "\udcff", "--url", "http://127.0.0.1:9"])
+
+    assert result.exit_code == 2
+    assert result.stderr == "ark-broker: '\\udcff' is not UTF-8\n"

@@ -48,7 +48,10 @@ def test_protobuf_is_traces_unless_said_otherwise() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b" \n", b"hello", b"{", b'{"a": 1}\nnope', b"[1]", b"\x1f\x8bbroken", b"\xff\xff\xff\xff", b'"text"'],
+    [
+        *(b"", b" \n", b"hello", b"{", b'{"a": 1}\nnope', b"[1]", b"\x1f\x8bbroken", b"\xff\xff\xff\xff", b'"text"'),
+        *(b'{"cost": NaN}', b'{"cost": -Infinity}', b'{"cost": 1e999}', b"[" * 100_000),
+    ],
 )
 def test_anything_else_is_refused(content: bytes) -> None:
     with pytest.raises(PayloadError):

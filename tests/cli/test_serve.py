@@ -30,7 +30,8 @@ def test_the_announcement_says_what_to_do_next() -> None:
 
     assert "http://127.0.0.1:5000" in text
     assert "ark-broker demo --url http://127.0.0.1:5000" in text
-    assert "curl -N http://127.0.0.1:5000/v1/stream" in text
+    assert "ark-broker tail --url http://127.0.0.1:5000" in text
+    assert "http://127.0.0.1:5000/\n" in text
     assert "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:5000" in text
     assert "ark-broker.db" in text
 

@@ -192,7 +192,7 @@ def test_the_demo_asks_by_mcp_and_completes_with_the_answer(image: Image, data: 
 
     with serving(image, data) as broker:
         broker.wait_ready()
-        command = image.command(["ark-broker", "demo", "--speed", "max"], producer, ARK_BROKER_URL=broker.url)
+        command = image.command(["ark-broker", "demo", "--ask", "--speed", "max"], producer, ARK_BROKER_URL=broker.url)
         demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             (question,) = wait_until(lambda: open_questions(broker), timeout=60, what="a question")

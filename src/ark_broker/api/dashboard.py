@@ -71,13 +71,15 @@ _NO_BUILD: Final = b"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
+<meta http-equiv="refresh" content="10">
 <title>Ark Broker</title>
 </head>
 <body>
 <main>
 <h1>Ark Broker</h1>
-<p>The broker runs. Its dashboard is not part of this installation: it has not been built.</p>
-<p>In a checkout, with Node.js 20 or newer, <code>make ui</code> builds it; then reload this page.</p>
+<p>The broker runs. Its dashboard has not been built, and appears here once it is.</p>
+<p>In a checkout <code>make run</code> builds it beside the broker where Node.js is there, in about a minute;
+<code>make ui</code> does in any case.</p>
 <p>All that it would show is in the API: <a href="/v1/sessions">/v1/sessions</a>, <a href="/docs">/docs</a>.</p>
 </main>
 </body>

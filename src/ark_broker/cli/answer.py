@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import getpass
-import json
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ark_broker.cli import strict_json
 from ark_broker.cli.connection import Url, connect, not_empty
 from ark_broker.cli.failing import fail, one_line_failures, reason_of
 from ark_broker.cli.output import Json, on_terminal, write_json, write_line
@@ -63,7 +63,7 @@ def answer(
 def value_of(text: str) -> Any:
     """JSON where it is JSON, else the text itself."""
     try:
-        return json.loads(text)
+        return strict_json.loads(text)
     except ValueError:
         return text
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -50,18 +51,30 @@ class Connection:
 def connection(url: str | None = None) -> Connection:
     """The connection for this command line, environment and configuration file.
 
-    Raises ConfigError where the file cannot be used.
+    Raises ConfigError where the file, or the token, cannot be used.
     """
-    from ark_broker.cli.configuration import load
+    from ark_broker.cli.configuration import ConfigError, load
 
     config = load()
     named = (url or os.environ.get(URL, "").strip() or config.url or DEFAULT_URL).rstrip("/")
     if not named.startswith(("http://", "https://")):
         raise typer.BadParameter(f"{named!r} is no URL: it begins with http:// or https://", param_hint="--url")
+    if not _has_address(named):
+        raise typer.BadParameter(f"{named!r} names no host, or no port", param_hint="--url")
     token = os.environ.get(TOKEN, "").strip() or None
     if token is None and named == (config.url or DEFAULT_URL).rstrip("/"):
         token = config.token
+    if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
+        raise ConfigError(f"the token has a character that is in none: look at {TOKEN}, or the configuration file")
     return Connection(named, token)
+
+
+def _has_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def bearer(url: str | None = None) -> dict[str, str]:

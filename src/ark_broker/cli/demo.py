@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Annotated, NoReturn
 
 import typer
@@ -39,9 +40,13 @@ def demo(
         typer.Option(help="Name of the session.", show_default="session-abc, or a fresh name beside it"),
     ] = None,
     ask: Annotated[
-        bool,
-        typer.Option("--ask/--no-ask", help="Really ask, by MCP, and wait for an answer; or only look so."),
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--ask/--no-ask",
+            help="Really ask, by MCP, and wait for an answer; or only look so.",
+            show_default="ask on a terminal",
+        ),
+    ] = None,
 ) -> None:
     """Play a session into a running broker, and ask you something.
 
@@ -51,7 +56,8 @@ def demo(
     The second query calls the tool `ask_question` of the broker's MCP server. The demo waits until somebody answers,
     in the dashboard or with `ark-broker answer`, and the query completes with the answer. Ctrl-C leaves it waiting.
 
-    With --no-ask nobody is asked: the question is only told of, the failing query is left out, and the demo ends.
+    With --no-ask, and where its output is no terminal, nobody is asked: the question is only told of, the failing query
+    is left out, and the demo ends.
 
     Exit code 1: the broker is not there, or refused something.
     """
@@ -70,7 +76,7 @@ def demo(
         with Producer(named.url) as producer:
             names = choose_names(session, taken=producer.has_session)
             stage = Stage(producer, console, speed)
-            if ask:
+            if sys.stdout.isatty() if ask is None else ask:
                 from ark_broker.cli.demo_agent import McpAgent
 
                 with McpAgent(producer.url) as agent:

@@ -63,6 +63,8 @@ def one_line_failures(*, interrupted: int = Exit.INTERRUPTED) -> Iterator[None]:
         fail(reason_of(error), _CODES.get(error.status, Exit.FAILED))
     except BrokerError as error:
         fail(str(error))
+    except UnicodeEncodeError as error:
+        fail(f"{error.object!r} is not UTF-8", Exit.USAGE)
     except BrokenPipeError:
         _forget_stdout()
         raise typer.Exit(int(Exit.DONE)) from None

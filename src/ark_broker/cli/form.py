@@ -11,6 +11,7 @@ from ark_broker.cli.answer import value_of
 from ark_broker.cli.output import write_line
 from ark_broker.cli.render.printable import printable
 from ark_broker.cli.render.values import plain, quoted
+from ark_broker.cli.strict_json import finite
 
 _YES = ("y", "yes", "true")
 _NO = ("n", "no", "false")
@@ -47,7 +48,7 @@ def _value(name: str, schema: Mapping[str, Any], prompt: Prompt) -> Any:
     if kind == "integer":
         return _until(f"{name} (a whole number)", int, prompt)
     if kind == "number":
-        return _until(f"{name} (a number)", float, prompt)
+        return _until(f"{name} (a number)", finite, prompt)
     if kind == "string":
         return prompt(name)
     if kind is None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ark_broker.cli import strict_json
+
 Kind = Literal["traces", "logs"]
 _GZIP = b"\x1f\x8b"
 _PROTOBUF = "application/x-protobuf"
@@ -63,14 +65,14 @@ def _from_json(content: bytes) -> Payload:
 
 def _values(content: bytes) -> Iterator[Mapping[str, Any]]:
     try:
-        value = json.loads(content)
+        value = strict_json.loads(content)
     except ValueError as error:
         lines = [line for line in content.splitlines() if line.strip()]
         if len(lines) < 2:
             raise PayloadError(f"no JSON: {error}") from None
         for number, line in enumerate(lines, 1):
             try:
-                value = json.loads(line)
+                value = strict_json.loads(line)
             except ValueError as problem:
                 raise PayloadError(f"line {number} is no JSON: {problem}") from None
             yield _object(value, f"line {number}")

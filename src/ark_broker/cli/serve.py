@@ -72,8 +72,9 @@ def announce(settings: Settings) -> str:
     return f"""\
 Ark Broker {__version__} on {url} · {settings.database_label}
 
-  see something move    {_program()} demo{_demo_option(url)}
-  watch                 curl -N {url}/v1/stream
+  dashboard             {url}/
+  see something move    {_program()} demo{_url_option(url)}
+  watch it              {_program()} tail{_url_option(url)}
   send OpenTelemetry    {_otel_hint(settings, url)}
   API                   {url}/docs
 """
@@ -93,7 +94,7 @@ def _program() -> str:
     return str(called) if called.name == "ark-broker" and which("ark-broker") is None else "ark-broker"
 
 
-def _demo_option(url: str) -> str:
+def _url_option(url: str) -> str:
     return "" if url == DEFAULT_URL else f" --url {url}"
 
 
