@@ -66,9 +66,13 @@ async def lines_of(api: Api, session: str = "s1", **params: str) -> list[bytes]:
     return response.content.splitlines(keepends=True) if params else response.content.split(b"\n")[:-1]
 
 
-def seen(view: dict[str, Any]) -> dict[str, Any]:
-    """What a view says of the session: all but where in which log it was read."""
-    return {key: value for key, value in view.items() if key not in ("seq", "log")}
+def seen(view: Any) -> Any:
+    """What a view says of the session: all but where, in which log, it and its entries are."""
+    if isinstance(view, list):
+        return [seen(each) for each in view]
+    if isinstance(view, dict):
+        return {key: seen(value) for key, value in view.items() if key not in ("seq", "log")}
+    return view
 
 
 async def test_a_session_is_a_header_and_an_event_a_line(each_api: Api) -> None:

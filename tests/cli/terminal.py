@@ -23,6 +23,12 @@ from tests.support.waiting import wait_until
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 
 
+def _as_in_a_terminal() -> None:
+    """Ctrl-C needs a controlling terminal, and does nothing where who runs the tests has it ignored (`nohup`, `&`)."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """One process on a terminal of 120 columns and 40 lines. With `stdout_only` stdin is none."""
 
@@ -39,7 +45,7 @@ class Terminal:
             env=environment()
             | {"TERM": "xterm-256color", "NO_COLOR": "", "XDG_CONFIG_HOME": "/nonexistent", **variables},
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - Ctrl-C needs a controlling terminal
+            preexec_fn=_as_in_a_terminal,  # noqa: PLW1509
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -94,7 +94,10 @@ class _Answer:
     async def end(self, scope: Scope, receive: Receive) -> None:
         """The token is not good any more: a stream is over, and who comes again is told why."""
         if not self._begun:
-            await _refusal(scope, Unauthorized("the token is not accepted any more"))(scope, receive, self._send)
+            refusal = _refusal(scope, Unauthorized("the token is not accepted any more"))
+            # Who is still sending finds out by the connection: many clients read no answer before they have sent all.
+            refusal.headers["connection"] = "close"
+            await refusal(scope, receive, self._send)
         elif not self._whole and not self._sized:
             # (One that has said how long it is breaks off.)
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -117,7 +117,10 @@ async def test_a_call_that_waits_and_a_post_that_goes_on_end_too(locked: Locked)
     async def lines() -> AsyncIterator[bytes]:
         yield b'{"choices":[]}\n'
         posted.set()
-        await asyncio.Event().wait()
+        # A client that sends hears of an answer once it sends more.
+        while True:
+            await asyncio.sleep(0.05)
+            yield b"\n"
 
     async def post() -> int:
         return (await who.http.post("/stream/q1", content=lines())).status_code

@@ -337,7 +337,7 @@ async def test_a_ticket_is_bound_by_the_limits_of_its_owner(locked: Locked) -> N
 
 
 async def test_a_ticket_is_good_for_no_longer_than_its_owner(locked: Locked) -> None:
-    ticket = await ticket_of(await locked.person("read", expiresInSeconds=1))
+    ticket = await ticket_of(await locked.person("read", expiresInSeconds=4))
 
     async def is_over() -> bool:
         return (await locked.api.http.get("/v1/me", params={"ticket": ticket})).status_code == 401
