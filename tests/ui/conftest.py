@@ -23,8 +23,6 @@ from tests.ui.watch import Watch
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-#: The demo's question is told of by a span alone: the broker has none of that id, and says so to a page that asks.
-_DEMOS_QUESTION = "/v1/questions/q-123"
 _HERE = Path(__file__).parent
 #: Milliseconds that Playwright waits for what a test expects of a page: the machine may be busy.
 PATIENCE = 30_000
@@ -81,7 +79,6 @@ def open_page(browser: Browser, watches: list[Watch]) -> Iterator[WatchedPage]:
             contexts.callback(context.close)
             context.set_default_timeout(PATIENCE)
             watches.append(Watch(context, urlsplit(host or url).netloc))
-            watches[-1].allow(_DEMOS_QUESTION)
             page = context.new_page()
             page.goto(url)
             return page

@@ -28,8 +28,8 @@ _LAST: Final = f"event-{MANY - 1:05}"
 _TO_THE_END: Final = """async ([element, text]) => {
   const frame = () => new Promise(requestAnimationFrame);
   let most = 0;
-  const step = element.scrollHeight / 400;
-  for (let place = 0; place < 400; place++) {
+  const step = element.scrollHeight / 200;
+  for (let place = 0; place < 200; place++) {
     element.scrollTop = place * step;
     await frame();
     most = Math.max(most, element.querySelectorAll('[role=treeitem], [role=option]').length);

@@ -25,7 +25,7 @@ def opened(page: Page) -> Locator:
 def test_a_replay_types_the_text_that_was_streamed(demo: Broker, open_page: WatchedPage) -> None:
     page = open_page(f"{demo.url}/ui/sessions/session-abc?query=query-001")
     player = opened(page)
-    player.get_by_role("radio", name="max").check()
+    player.get_by_text("max", exact=True).click()
     if player.get_by_role("button", name=re.compile("^Play")).count():
         player.get_by_role("button", name=re.compile("^Play")).click()
 

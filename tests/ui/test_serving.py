@@ -18,7 +18,7 @@ from tests.ui.conftest import WatchedPage
 from tests.ui.watch import Watch
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 
 def test_the_page_has_its_policy_and_asks_no_other_host(demo: Broker, open_page: WatchedPage) -> None:
@@ -88,6 +88,34 @@ def test_back_and_forward_lead_where_one_was(demo: Broker, open_page: WatchedPag
 
     page.wait_for_url("**/ui/sessions/session-abc*")
     page.get_by_role("heading", name=re.compile("session-abc")).wait_for()
+
+
+@pytest.mark.parametrize("files", ["of the next build", "gone"])
+def test_a_tab_of_an_older_build_is_reloaded_once(
+    demo: Broker, open_page: WatchedPage, watches: list[Watch], files: str
+) -> None:
+    page = open_page(demo.url)
+    watches[0].allow("404|Failed to fetch dynamically imported module")
+    page.get_by_role("link", name="session-abc").wait_for()
+    loads: list[str] = []
+    page.on("request", lambda request: loads.append(request.url) if request.is_navigation_request() else None)
+
+    def answer(route: Route) -> None:
+        if files == "gone" or not loads:
+            route.fulfill(status=404)
+        else:
+            route.continue_()
+
+    page.route("**/assets/Overview-*.js", answer)
+    page.get_by_role("link", name="Overview").click()
+
+    if files == "gone":
+        page.get_by_role("alert").filter(has_text="This could not be loaded").wait_for()
+    else:
+        page.get_by_role("heading", name="Overview").wait_for()
+    assert loads == [f"{demo.url}/ui/overview"]
+    page.get_by_role("link", name="Sessions", exact=True).click()
+    page.get_by_role("link", name="session-abc").wait_for()
 
 
 @pytest.fixture

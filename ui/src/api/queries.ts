@@ -61,6 +61,13 @@ export const questionQuery = (id: string) =>
     queryFn: ({ signal }) => get<Question>(path(["v1", "questions", id]), signal),
   });
 
+/** Those of a session: the newest thousand. */
+export const sessionQuestions = (session: string) =>
+  queryOptions({
+    queryKey: ["questions", "session", session],
+    queryFn: ({ signal }) => get<QuestionPage>(path(["v1", "questions"], { session, limit: 1000 }), signal),
+  });
+
 /** The newest ones, whatever came of them. */
 export const recentQuestions = queryOptions({
   queryKey: ["questions", "recent"],

@@ -364,3 +364,44 @@ export interface Correlation {
   rule: string;
   namedBy?: string | null;
 }
+
+/** An upstream or a webhook, of `GET /v1/deliveries`. */
+export interface Delivery {
+  name: string;
+  /** Where it leads. */
+  to: string;
+  position: number;
+  /** Positions of the log that it has not looked at yet. */
+  lag: number;
+  delivered: number;
+  rejected: number;
+  dead: number;
+  /** Those that are kept. */
+  deadLetters: number;
+  /** Tries since the last success. */
+  failures: number;
+  gaps: number;
+  missed: number;
+  lastError?: string;
+  lastErrorAt?: string;
+  lastSuccessAt?: string;
+  /** While it fails: there is no try before. */
+  pausedUntil?: string;
+  /** The replica that answers has it. */
+  here: boolean;
+}
+
+/** `GET /v1/deliveries/{name}/dead`. */
+export interface DeadLetterPage {
+  items: { seq: number; at: string; reason: string; event: StoredEvent }[];
+  next: number;
+  more: boolean;
+}
+
+/** What came of sending dead letters again. */
+export interface Resent {
+  delivered: number;
+  dead: number;
+  remaining: number;
+  message?: string;
+}

@@ -58,8 +58,12 @@ export function Shell() {
             </select>
           </label>
           {who.data?.authentication && (
-            <Button onClick={() => void logOut()} title={`Logged in as ${who.data.name}`}>
-              <LogOut size={14} aria-hidden /> Log out
+            <Button
+              onClick={() => void logOut()}
+              aria-label="Log out"
+              title={`Logged in as ${who.data.name}`}
+            >
+              <LogOut size={14} aria-hidden /> <span>Log out</span>
             </Button>
           )}
         </div>

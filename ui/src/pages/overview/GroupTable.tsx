@@ -15,7 +15,7 @@ interface Props {
 
 /** The figures of each agent, or model. */
 export function GroupTable({ groups, by, series }: Props) {
-  const shown = groups.filter((group) => !isEmpty(group.total));
+  const shown = groups.filter((group) => !isEmpty(group.total, by));
   const isAgent = by === "agent";
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable by keyboard

@@ -6,6 +6,7 @@ import type { Overview as Data } from "../../api/types";
 import { brief, clock } from "../../format";
 import { Failure, Loading, Notice } from "../../parts/Notice";
 import { Choice } from "./Choice";
+import { Deliveries } from "./deliveries/Deliveries";
 import { GroupTable } from "./GroupTable";
 import { MetricChart } from "./MetricChart";
 import styles from "./Overview.module.css";
@@ -67,6 +68,7 @@ export function Overview() {
       ) : (
         <Loading what="the figures" />
       )}
+      <Deliveries />
     </section>
   );
 }

@@ -61,7 +61,7 @@ export interface Series {
 
 export function seriesOf(overview: Overview, by: By): Series[] {
   const groups = (by === "agent" ? overview.agents : overview.models).filter(
-    (group) => !isEmpty(group.total),
+    (group) => !isEmpty(group.total, by),
   );
   const named = groups.filter((group) => group.others !== true);
   const own = named.slice(0, named.length > MOST_SERIES ? MOST_SERIES - 1 : MOST_SERIES);
@@ -79,11 +79,11 @@ export function labelOf(group: FiguresOf, by: By): string {
 }
 
 /** Nothing counted. */
-export function isEmpty(figures: Figures): boolean {
-  return (
-    figures.sessions.total + figures.queries.total + figures.modelCalls + figures.toolCalls + figures.cost ===
-    0
-  );
+export function isEmpty(figures: Figures, by?: By): boolean {
+  // Tools are called by agents: no figure of a model tells of them.
+  const toolCalls = by === "model" ? 0 : figures.toolCalls;
+  const { sessions, queries, modelCalls, cost } = figures;
+  return sessions.total + queries.total + modelCalls + toolCalls + cost === 0;
 }
 
 /** A bar, or a point of the lines: the values by the key of their series. */

@@ -1,12 +1,13 @@
-import { useMemo } from "react";
+import { useMemo, useRef } from "react";
 import { useSearchParams } from "react-router";
-import type { Conversation } from "../../../api/types";
+import type { Conversation, Entry, Session } from "../../../api/types";
 import { brief } from "../../../format";
 import { Copy } from "../../../parts/Copy";
 import { Failure, Loading, Notice } from "../../../parts/Notice";
 import type { TabProps } from "../Session";
 import styles from "./Conversation.module.css";
 import { Transcript } from "./Transcript";
+import { withToolEntries } from "./toolEntries";
 import { asMarkdown, transcript } from "./transcript";
 import { useConversation } from "./useConversation";
 
@@ -15,9 +16,21 @@ export function ConversationTab({ id, live }: TabProps) {
   const [parameters, setParameters] = useSearchParams();
   const query = parameters.get("query") ?? "";
   const chosen = query === "" ? (parameters.get("conversation") ?? "") : "";
-  const { data, error, isPlaceholderData, refetch } = useConversation(id, query, live.revisions);
+  const { data, dataUpdatedAt, error, isPlaceholderData, refetch } = useConversation(
+    id,
+    query,
+    live.revisions,
+  );
   const messages = useMemo(() => messagesOf(data, chosen), [data, chosen]);
-  const turns = useMemo(() => transcript(messages), [messages]);
+  const said = useMemo(() => transcript(messages), [messages]);
+  const session = useRef(live.session);
+  session.current = live.session;
+  // Once for each reading of the messages, which is when enough has happened: not for every event.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: of the session what is known at that time
+  const turns = useMemo(
+    () => withToolEntries(said, entriesOf(session.current, queriesOf(data, query, chosen))),
+    [said, data, dataUpdatedAt, query, chosen],
+  );
   const queries = live.session?.queries ?? {};
   const isRunning = Object.entries(queries).some(
     ([name, each]) => (query === "" || name === query) && each.phase === "running",
@@ -61,7 +74,7 @@ export function ConversationTab({ id, live }: TabProps) {
           </select>
         </label>
         <span className={styles.total}>
-          {turns.length} {turns.length === 1 ? "message" : "messages"}
+          {said.length} {said.length === 1 ? "message" : "messages"}
         </span>
         <div className={styles.copies}>
           <Copy text={() => JSON.stringify(messages, null, 2)} label="Copy JSON" />
@@ -95,4 +108,20 @@ function messagesOf(conversation: Conversation | undefined, chosen: string) {
   if (conversation === undefined) return [];
   const one = chosen === "" ? undefined : conversation.conversations[Number(chosen)];
   return one?.messages ?? conversation.messages;
+}
+
+/** The queries that are looked at; undefined: all of them, and what belongs to none. */
+function queriesOf(conversation: Conversation | undefined, query: string, chosen: string) {
+  if (query !== "") return [query];
+  return chosen === "" ? undefined : conversation?.conversations[Number(chosen)]?.queries;
+}
+
+function entriesOf(session: Session | undefined, names: readonly string[] | undefined): Entry[] {
+  if (session === undefined) return [];
+  if (names === undefined) {
+    return [...Object.values(session.queries).flatMap((each) => each.events), ...(session.events ?? [])];
+  }
+  return names.flatMap((name) =>
+    Object.hasOwn(session.queries, name) ? (session.queries[name]?.events ?? []) : [],
+  );
 }

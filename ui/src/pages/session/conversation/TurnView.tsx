@@ -1,5 +1,5 @@
 import clsx from "clsx";
-import { ChevronRight, Wrench } from "lucide-react";
+import { ChevronRight, CircleAlert, Wrench } from "lucide-react";
 import type { Json } from "../../../api/types";
 import { brief, printable } from "../../../format";
 import { JsonView } from "../../../parts/JsonView";
@@ -68,16 +68,28 @@ function CallView({ call }: { call: Call }) {
       <summary>
         <ChevronRight size={13} aria-hidden />
         <Wrench size={13} aria-hidden className={styles.tool} />
+        <span className={styles.toolTag}>tool</span>
         <span className={styles.callLine}>
           <b>{printable(call.name)}</b>
           <span className={styles.arguments}>({call.input === null ? "" : brief(call.input, 90)})</span>
           {call.output !== undefined && <> → {brief(call.output, 90)}</>}
+          {call.error !== undefined && (
+            <span className={styles.failed}>
+              {" "}
+              <CircleAlert size={13} aria-hidden className={styles.failedIcon} />{" "}
+              <span className="visually-hidden">failed: </span>
+              {brief(call.error, 120)}
+            </span>
+          )}
         </span>
-        {call.output === undefined && <span className={styles.pending}>no result</span>}
+        {call.output === undefined && call.error === undefined && (
+          <span className={styles.pending}>no result</span>
+        )}
       </summary>
       <div className={styles.callBody}>
         <Value title="Arguments" value={call.input} />
         {call.output !== undefined && <Value title="Result" value={call.output} />}
+        {call.error !== undefined && <Value title="Error" value={call.error} />}
       </div>
     </details>
   );

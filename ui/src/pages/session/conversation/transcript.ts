@@ -10,6 +10,8 @@ export interface Call {
   input: Json;
   /** Absent while nothing came back. */
   output?: Json;
+  /** What went wrong. */
+  error?: string;
 }
 
 export interface Turn {
@@ -135,6 +137,7 @@ function turnAsMarkdown(turn: Turn): string {
   for (const call of turn.calls) {
     parts.push(`**${call.name}**`, fenced(call.input));
     if (call.output !== undefined) parts.push("→", fenced(call.output));
+    if (call.error !== undefined) parts.push(`failed: ${call.error}`);
   }
   return parts.join("\n\n");
 }

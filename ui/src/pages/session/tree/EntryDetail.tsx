@@ -26,7 +26,7 @@ export function EntryDetail({ session, query, entry }: Props) {
       )}
       {hasForm(entry) && entry.questionId !== undefined && (
         <div className={styles.question}>
-          <QuestionPanel questionId={entry.questionId} />
+          <QuestionPanel session={session} questionId={entry.questionId} />
         </div>
       )}
       {entry.type === "stream" && <Replay session={session} query={query} entry={entry} />}

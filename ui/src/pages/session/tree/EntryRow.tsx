@@ -75,7 +75,7 @@ function Said({ words, entry, isExpanded, isOver }: SaidProps) {
       <span className={styles.what}>{words.what}</span>
       {isStream && entry.text === undefined && (
         <span className={styles.replay}>
-          {isExpanded ? "▾" : "▸"} <History size={12} aria-hidden />{" "}
+          <span className={styles.wide}>{isExpanded ? "▾" : "▸"}</span> <History size={12} aria-hidden />{" "}
           <span className={styles.wide}>click to</span> replay
         </span>
       )}

@@ -1,20 +1,46 @@
 import { useQuery } from "@tanstack/react-query";
-import { ApiError } from "../../../api/http";
-import { questionQuery } from "../../../api/queries";
+import { sessionQuestions } from "../../../api/queries";
+import type { QuestionPage } from "../../../api/types";
 import { printable } from "../../../format";
 import { AnswerForm } from "../../../parts/AnswerForm";
+import { Failure } from "../../../parts/Notice";
 import styles from "./tree.module.css";
 
-/** The form of a question, or why there is none. */
-export function QuestionPanel({ questionId }: { questionId: string }) {
-  const { error } = useQuery(questionQuery(questionId));
-  if (error instanceof ApiError && error.status === 404) {
-    return (
-      <p className={styles.unknown}>
-        Question <code>{printable(questionId)}</code> was not asked through this broker: it is waiting for its
-        answer where it was asked.
-      </p>
-    );
-  }
-  return <AnswerForm questionId={questionId} />;
+interface Props {
+  session: string;
+  questionId: string;
+}
+
+/** What is told of a question may come before the question itself. */
+const LOOK_AGAIN_MS = 10_000;
+
+/**
+ * The form of a question, or why there is none: a span may tell of one that another system asks. It is looked for among
+ * the session's questions; to ask the broker for each by its id would be a mistake for those.
+ */
+export function QuestionPanel({ session, questionId }: Props) {
+  const { data, error, refetch, isFetchedAfterMount } = useQuery({
+    ...sessionQuestions(session),
+    staleTime: 0,
+    refetchInterval: ({ state }) => (isThere(state.data, questionId) ? false : LOOK_AGAIN_MS),
+  });
+  if (isThere(data, questionId)) return <AnswerForm questionId={questionId} />;
+  if (error !== null && data === undefined) return <Failure error={error} retry={() => void refetch()} />;
+  return (
+    <p className={styles.unknown} role="status">
+      {isFetchedAfterMount ? (
+        <>
+          Question <code>{printable(questionId)}</code> was asked elsewhere: it can be answered where it was
+          asked.
+        </>
+      ) : (
+        "Loading the question …"
+      )}
+    </p>
+  );
+}
+
+/** Of a session that has more questions than are listed, any may be there. */
+function isThere(page: QuestionPage | undefined, id: string): boolean {
+  return page !== undefined && (page.nextCursor !== undefined || page.items.some((each) => each.id === id));
 }

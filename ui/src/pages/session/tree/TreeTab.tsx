@@ -99,7 +99,9 @@ export function TreeTab({ id, live }: TabProps) {
                 if (row === undefined) return null;
                 const isActive = item.index === active;
                 const isExpanded = row.kind === "head" ? row.segment.isOpen : state.isExpanded(row);
-                const isMeasured = row.kind === "entry" && (isExpanded || isFailed(row.entry));
+                // Once it had another height, it is measured until it is a plain row again.
+                const isMeasured =
+                  row.kind === "entry" && (isExpanded || isFailed(row.entry) || item.size !== ROW_HEIGHT);
                 return (
                   <div
                     key={item.key}

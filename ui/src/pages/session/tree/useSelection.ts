@@ -1,5 +1,5 @@
-import { type RefObject, useCallback, useEffect, useRef } from "react";
-import { useSearchParams } from "react-router";
+import { type RefObject, useCallback, useEffect, useRef, useState } from "react";
+import { useLocation, useSearchParams } from "react-router";
 import type { LiveSession } from "../../../live/useLiveSession";
 import { entryKey, headKey, type Row, type Rows } from "./rows";
 import type { TreeVirtualizer } from "./useFollow";
@@ -24,43 +24,49 @@ const MOST_LOOKS = 50;
 export function useSelection(tree: Tree, live: LiveSession): (row: Row) => void {
   const [search, setSearch] = useSearchParams();
   const [query, span, event] = [search.get("query"), search.get("span"), search.get("event")];
-  const wanted = addressOf(query, span, event);
+  // Every navigation has a key: whoever follows a link to where the address is already is led there again.
+  const { key, state: history } = useLocation();
   const done = useRef("");
-  // What this page itself wrote into the address: the reader is there already.
-  const own = useRef("");
+  // What this page itself wrote into the address: the reader is there already. History outlives the page.
+  const [opened] = useState(() => String(performance.timeOrigin + performance.now()));
+  const isOwn = isWrittenBy(history, opened);
   const looks = useRef(0);
   const { rows } = tree;
   useEffect(() => {
-    if (wanted === done.current) return;
-    if (wanted === "" || wanted === own.current) {
-      done.current = wanted;
+    if (key === done.current) return;
+    if (isOwn || (query === null && span === null && event === null)) {
+      done.current = key;
       return;
     }
     const found = find(rows, query, span, event);
     looks.current += 1;
     if (found === undefined && looks.current < MOST_LOOKS && live.state !== "closed") return;
-    done.current = wanted;
+    done.current = key;
     looks.current = 0;
     if (found === undefined) return;
     goTo(tree, found.name, found.seq);
-  }, [wanted, rows, query, span, event, live.state, tree]);
+  }, [key, isOwn, rows, query, span, event, live.state, tree]);
   return useCallback(
     (row: Row) => {
       const name = row.segment.name === "" ? null : row.segment.name;
       const seq = row.kind === "entry" ? row.entry.seq : undefined;
-      const place = seq === undefined ? null : String(seq);
-      own.current = addressOf(name, null, place);
       const chosen: Record<string, string> = {};
       if (name !== null) chosen.query = name;
-      if (place !== null) chosen.event = place;
-      setSearch(chosen, { replace: true });
+      if (seq !== undefined) chosen.event = String(seq);
+      const state: Written = { writtenBy: opened };
+      setSearch(chosen, { replace: true, state });
     },
-    [setSearch],
+    [setSearch, opened],
   );
 }
 
-function addressOf(query: string | null, span: string | null, event: string | null): string {
-  return query === null && span === null && event === null ? "" : JSON.stringify([query, span, event]);
+/** What is kept in the history beside an address that the page wrote. */
+interface Written {
+  writtenBy: string;
+}
+
+function isWrittenBy(state: unknown, writer: string): boolean {
+  return typeof state === "object" && state !== null && (state as Partial<Written>).writtenBy === writer;
 }
 
 /** Opens the way to an entry, or to a query's head, chooses it and brings it into view. */
