@@ -57,7 +57,7 @@ browser: dev ## Find a Chromium; as root on Debian install one where there is no
 	$(BIN)/python -m tests.ui.browser
 
 e2e: browser ui ## Use the dashboard in a browser, with a real broker
-	$(BIN)/python -m pytest tests/ui -m ui $(TEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/ui -m ui $(TEST)
 
 pictures: browser ui ## Take the pictures of the docs anew
 	ARK_BROKER_TEST_PICTURES=docs/images $(BIN)/python -m pytest tests/ui/test_access.py -m ui

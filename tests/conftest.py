@@ -110,13 +110,15 @@ def broker(start_broker: StartBroker, database_url: str) -> Broker:
 
 #: Suites of which each test starts, kills or feeds real processes: minutes in all.
 _SLOW = (
+    "tests/api/access/test_same_names.py",
     "tests/chaos/",
-    "tests/e2e/",
+    "tests/cli/test_acting.py",
     "tests/cli/test_import.py",
     "tests/cli/test_live.py",
     "tests/client/test_restarts.py",
     "tests/deliver/test_loops.py",
     "tests/deliver/test_long_outage.py",
+    "tests/e2e/",
 )
 
 
