@@ -12,7 +12,9 @@ import pytest
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
+from ark_broker.api.v1.attach import chunk_format
 from tests.support.api import Api
+from tests.support.events import make
 from tests.support.waiting import until
 
 #: What every SDK sends, and nobody looks at.
@@ -107,6 +109,12 @@ async def test_it_is_plain_sse(api: Api) -> None:
     assert all(frame.startswith("data: ") and "\n" not in frame for frame in frames)
     assert frames[-1] == "data: [DONE]"
     assert len(frames) == 3
+
+
+def test_a_chunk_that_nests_deeper_than_can_be_written_comes_as_it_was_posted() -> None:
+    deep = b'{"choices":[{"index":0,"delta":{"content":"deep"}}],"more":' + b"[" * 400 + b"]" * 400 + b"}"
+    form = chunk_format(events=False, session_id=None, namespace=None)
+    assert form.encode(make(1, kind="chunk", type="llm.chunk", query="q", body=deep), 1) == b"data: " + deep + b"\n\n"
 
 
 async def test_events_come_only_where_they_are_asked_for(api: Api, sdk: AsyncOpenAI) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -43,6 +44,24 @@ async def test_lines_are_counted_and_kept_as_they_came(each_api: Api) -> None:
     assert answer == {"status": "stream_processed", "query": "q1", "chunks_received": 6}
     assert await each_api.complete("q1") == "completed"
     assert await replay(each_api, "q1") == [HELLO, WORLD, "7", '"text"', "[]", "[DONE]"]
+
+
+async def test_a_line_that_nests_too_deep_for_readers_is_reported_and_the_rest_is_kept(api: Api) -> None:
+    wide = '{"choices":[' + ",".join(['{"delta":{}}'] * 100) + "]}"
+    answer = await api.chunks(
+        "q1", HELLO, "[" * 65 + "]" * 65, '{"a":' * 900 + "1" + "}" * 900, "[" * 64 + "]" * 64, wide
+    )
+
+    assert (answer["chunks_received"], answer["chunks_rejected"]) == (3, 2)
+    assert answer["error"] == "line 2: nested deeper than 64 levels"
+
+
+async def test_white_space_that_ends_lines_elsewhere_breaks_no_frame(api: Api) -> None:
+    await api.chunks("q1", '{"choices":[{"delta":{\r"content":"a"}}\r]}')
+    await api.complete("q1")
+
+    found = await replay(api, "q1")
+    assert [json.loads(each) for each in found[:-1]] == [{"choices": [{"delta": {"content": "a"}}]}]
 
 
 async def test_the_last_line_counts_without_its_newline(api: Api) -> None:

@@ -240,6 +240,19 @@ def test_url_and_token_are_given_or_the_environments(monkeypatch: pytest.MonkeyP
         broker_url("localhost:4318")
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "http://broker:port"])
+def test_a_url_that_cannot_be_one_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="no URL"):
+        broker_url(url)
+
+
+@pytest.mark.parametrize("token", ["se\ncret", "secr\xe9t", "secr et"])
+def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(ValueError, match="the token has a character") as refused:
+        broker_headers(token, None)
+    assert "cr" not in str(refused.value).removeprefix("the token has a character")
+
+
 def test_an_outbox_sends_a_request_again_as_it_was_and_the_next_under_another_key() -> None:
     outbox = Outbox()
     outbox.put(b"1")

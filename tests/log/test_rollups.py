@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from ark_broker.log.overview import OTHERS, Figures, Window, read_groups
-from ark_broker.log.rollups import WIDTHS, forget_old
+from ark_broker.log.rollups import WIDTHS, forget_old, rollup_upserts
 from ark_broker.log.tables import durations, rollups
 from ark_broker.model import Event
-from ark_broker.sessions.ledger import FIGURES
+from ark_broker.sessions.ledger import FIGURES, Ledger
 from tests.log.conftest import Log
 from tests.support.events import child, make, root, span, trace
 
@@ -229,3 +229,24 @@ async def test_a_reader_of_some_namespaces_sees_their_figures_only(log: Log, now
     assert await total(seen) == ONE_QUERY == await total(log, namespace="b")
     assert await total(seen, namespace="b") == {}
     assert await total(log) == {name: 3 * value for name, value in ONE_QUERY.items()}
+
+
+async def test_figures_that_are_beyond_all_bounds_stop_no_commit_and_no_reading(log: Log, now: int) -> None:
+    await log.writer.append(query("q", now) + query("other", now, agent="writer"))
+    async with log.database.writer.begin() as connection:
+        await connection.execute(update(rollups).values(cost=2**63 - 1, input_tokens=-(2**63)))
+    ledger = Ledger({(now // SECOND // 60, "", "planner", "gpt-4o"): [10**30] * len(FIGURES)})
+    async with log.database.writer.begin() as connection:
+        await log.database.dialect.upsert(connection, rollup_upserts(ledger, now))
+    stored = await log.writer.append(query("again", now) + query("another", now, agent="writer"))
+    assert not stored.refused
+    found = await total(log)
+    assert found["cost"] > 2**62
+    assert found["input_tokens"] < 0
+
+
+async def test_what_one_event_says_is_no_more_than_a_session_can_hold(log: Log, now: int) -> None:
+    given = {"kind": "event", "type": "llm.request", "session_id": "s", "time": now, "input_tokens": 10**12}
+    stored = await log.writer.append([make((n, cost), **given, cost=cost) for n in range(30) for cost in (1e9, 1e6)])
+    assert not stored.refused
+    assert (await total(log))["cost"] == 30 * 10**15

@@ -51,7 +51,10 @@ class Start:
 
 
 def frame(data: bytes, *, position: int | None = None, event: str | None = None) -> bytes:
-    """One SSE frame. `data` is a single line of JSON: also for readers who take more than CR and LF for its end."""
+    """One SSE frame of JSON, on a single line: also for readers who take more than CR and LF for its end."""
+    if b"\r" in data or b"\n" in data:
+        # A producer's own white space: in a string of JSON both are escaped.
+        data = data.replace(b"\r", b" ").replace(b"\n", b" ")
     if not data.isascii():
         for raw, escaped in _LINE_ENDS:
             data = data.replace(raw, escaped)

@@ -25,13 +25,23 @@ def broker_url(url: str | None) -> str:
     found = (url or os.environ.get(URL_VARIABLE, "").strip() or DEFAULT_URL).rstrip("/")
     if not found.startswith(("http://", "https://")):
         raise ValueError(f"{found!r} is no URL: it begins with http:// or https://")
+    try:
+        httpx.URL(found)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{found!r} is no URL: {error}") from None
     return found
 
 
 def broker_headers(token: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Headers of every request: the token that was given, or the environment's, and who is calling."""
+    """Headers of every request: the token that was given, or the environment's, and who is calling.
+
+    Raises ValueError for what is no token.
+    """
     found = token or os.environ.get(TOKEN_VARIABLE, "").strip()
     own = {"user-agent": f"ark-broker-client/{__version__}"}
+    if found and not (found.isascii() and found.isprintable() and " " not in found):
+        # What is wrong with it would otherwise be said by whoever sends it, and the token with it.
+        raise ValueError("the token has a character that is in none")
     if found:
         own["authorization"] = f"Bearer {found}"
     return own | {name.lower(): value for name, value in (headers or {}).items()}

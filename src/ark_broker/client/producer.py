@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import Final
@@ -11,9 +10,10 @@ import httpx
 
 from ark_broker.client.backoff import BackOff, asked_delay, may_pass_later
 from ark_broker.client.calls import path
-from ark_broker.client.connection import raise_for, unreachable
+from ark_broker.client.connection import answer_of, raise_for, unreachable
 from ark_broker.client.errors import BrokerError, Refused
 from ark_broker.client.outbox import Outbox
+from ark_broker.client.programs import decode
 from ark_broker.client.steps import Call
 
 #: Seconds without a line after which a request ends: a connection that has died is noticed by then.
@@ -59,7 +59,7 @@ class Delivery:
     def stored(self, response: httpx.Response) -> None:
         """The broker has answered. Raises Refused."""
         raise_for(response)
-        answer = json.loads(response.content)
+        answer = decode(answer_of(response))
         if answer.get("chunks_rejected"):
             raise Refused(400, str(answer.get("error")), details=answer)
         self.outbox.acknowledge()

@@ -47,11 +47,14 @@ def fetch_status(call: Call) -> Program[dict[str, str]]:
 
 
 def decode(answer: Answer) -> Any:
-    """The answer's JSON. Raises Refused for an answer that is none: the URL is not a broker's."""
+    """The answer's JSON. Raises Refused for an answer that is no object: the URL is not a broker's."""
     try:
-        return json.loads(answer.body)
-    except ValueError:
+        found = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
         raise refusal(answer.status, answer.headers, b'{"error":"the answer is not JSON: is this a broker?"}') from None
+    return found
 
 
 def cursor_pages(call: Call, limit: int | None) -> Program[None]:

@@ -57,7 +57,7 @@ class Upsert:
     table: Table
     key: Sequence[str]
     rows: Sequence[Sequence[Any]]
-    #: The values are added to those of the row with that key, instead.
+    #: The values are added to those of the row with that key, instead; none of them is beyond `MOST_ADDED`.
     adds: bool = False
 
 
@@ -94,11 +94,21 @@ def _names(table: Table) -> list[str]:
 
 def _on_conflict(upsert: Upsert) -> str:
     table, key = upsert.table, upsert.key
-    held = f"{table.name}.{{0}} + " if upsert.adds else ""
+    held = f"{_held(f'{table.name}.{{0}}')} + " if upsert.adds else ""
     sets = ", ".join(f"{name} = {held.format(name)}excluded.{name}" for name in _names(table) if name not in key)
     return f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}"
 
 
+def _held(value: str) -> str:
+    """A sum, within what can be added to: whoever sends nonsense spoils the figure, and no commit. In both dialects."""
+    return (
+        f"CASE WHEN {value} > {MOST_ADDED} THEN {MOST_ADDED} WHEN {value} < -{MOST_ADDED} THEN -{MOST_ADDED} "
+        f"ELSE {value} END"
+    )
+
+
+#: What an `Upsert` adds at most, in either direction: two of them are still a BIGINT.
+MOST_ADDED: Final = 2**62 - 1
 #: Any number will do, as long as every version of the broker uses the same one.
 _PACKING_LOCK: Final = 4_318_000_002
 
@@ -191,6 +201,10 @@ class SqliteDialect:
     #: Bind parameters in one IN list.
     _PAGE = 500
 
+    def __init__(self) -> None:
+        #: By table: each has one key, and is added to or not.
+        self._upserts: dict[str, str] = {}
+
     async def known(self, connection: AsyncConnection, ids: Sequence[bytes]) -> set[bytes]:
         driver = await driver_of(connection)
         statement = f"SELECT id FROM events WHERE id IN ({', '.join('?' * self._PAGE)})"  # noqa: S608 - only marks
@@ -210,7 +224,11 @@ class SqliteDialect:
         driver = await driver_of(connection)
         for upsert in upserts:
             if upsert.rows:
-                statement = f"{self._insert_statement(upsert.table)} {_on_conflict(upsert)}"
+                name = upsert.table.name
+                statement = self._upserts.get(name)
+                if statement is None:
+                    statement = f"{self._insert_statement(upsert.table)} {_on_conflict(upsert)}"
+                    self._upserts[name] = statement
                 await driver.executemany(statement, upsert.rows)
 
     async def finish(self, connection: AsyncConnection, upserts: Sequence[Upsert], head: int) -> None:

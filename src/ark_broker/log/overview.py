@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Integer, Select, Table, Text, case, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Integer,
+    Select,
+    Table,
+    Text,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ark_broker.log.rollups import WIDTHS
@@ -17,6 +30,9 @@ from ark_broker.sessions.ledger import FIGURES, MEASURES, Measure
 MOST_NAMES: Final = 20
 #: Stands for the others. No name has a control character in it.
 OTHERS: Final = "\x1f"
+
+#: Rows taken at once.
+_PAGE: Final = 2_000
 
 By = Literal["agent", "model"]
 
@@ -67,23 +83,38 @@ Groups = dict[str, dict[int, Figures]]
 
 async def read_groups(connection: AsyncConnection, window: Window, by: By) -> Groups:
     """Figures by agent, or by model, over time: those of the busiest names apart, of the others together (OTHERS)."""
-    weight = func.sum(rollups.c.queries + rollups.c.model_calls)
+    weight = func.sum(cast(rollups.c.queries, Double) + cast(rollups.c.model_calls, Double))
     name = rollups.c[by]
     busiest = select(name).where(*_conditions(rollups, window)).group_by(name).order_by(weight.desc(), name)
     names = list((await connection.execute(busiest.limit(MOST_NAMES))).scalars())
     groups: Groups = {}
-    sums = [func.sum(rollups.c[each]) for each in FIGURES]
-    for found, at, *values in (await connection.execute(_by_bar(rollups, window, by, names, [], sums))).all():
-        # What went to another agent or model, when more was known, has left a row of nothing.
-        if any(values):
-            groups.setdefault(found, {}).setdefault(int(at), Figures()).sums = [int(value) for value in values]
     measures = {number: measure for measure, number in MEASURES.items()}
+
+    def figures(found: str, at: int) -> Figures:
+        return groups.setdefault(found, {}).setdefault(int(at), Figures())
+
+    # Of integers, SQLite refuses a sum that is too large. Numbers of this type are exact as far as JSON's are.
+    sums = [func.sum(cast(rollups.c[each], Double)) for each in FIGURES]
+    async for rows in _pages(connection, _by_bar(rollups, window, by, names, [], sums)):
+        for found, at, *values in rows:
+            # What went to another agent or model, when more was known, has left a row of nothing.
+            if any(values):
+                figures(found, at).sums = [int(value) for value in values]
     parts = [durations.c.measure, durations.c.slot]
-    counted = _by_bar(durations, window, by, names, parts, [func.sum(durations.c.number)])
-    for found, at, measure, slot, number in (await connection.execute(counted)).all():
-        if number:
-            groups.setdefault(found, {}).setdefault(int(at), Figures()).add_slot(measures[measure], slot, int(number))
+    numbers = [func.sum(cast(durations.c.number, Double))]
+    async for rows in _pages(connection, _by_bar(durations, window, by, names, parts, numbers)):
+        for found, at, measure, slot, number in rows:
+            if number:
+                figures(found, at).add_slot(measures[measure], slot, int(number))
     return groups
+
+
+async def _pages(connection: AsyncConnection, statement: Select[Any]) -> AsyncIterator[Sequence[Sequence[Any]]]:
+    """The rows, in pieces: there may be half a million, and others have work for this thread too."""
+    async with connection.stream(statement) as result:
+        async for rows in result.partitions(_PAGE):
+            yield rows
+            await asyncio.sleep(0)
 
 
 def _by_bar(

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Delete, Table, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ark_broker.log.database import Database, Upsert
+from ark_broker.log.database import MOST_ADDED, Database, Upsert
 from ark_broker.log.tables import GONE, durations, queries, rollups, sessions
 from ark_broker.sessions.ledger import Booked, Ledger, measure_and_slot
 
@@ -63,7 +63,11 @@ def _summed(rows: Sequence[tuple[object, ...]], key: int) -> list[tuple[object, 
         held = found.get(row[:key])
         sums = row[key:] if held is None else tuple(map(add, held, row[key:]))
         found[row[:key]] = sums
-    return [(*key_of_row, *sums) for key_of_row, sums in found.items()]
+    return [(*key_of_row, *map(_addable, sums)) for key_of_row, sums in found.items()]
+
+
+def _addable(value: int) -> int:
+    return max(-MOST_ADDED, min(MOST_ADDED, value))
 
 
 async def booked_of_session(connection: AsyncConnection, session_id: str) -> list[Booked]:

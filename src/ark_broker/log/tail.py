@@ -15,6 +15,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Final
 
 import structlog
@@ -117,19 +118,30 @@ class Channel:
     def make(self, items: Iterable[Item], after: int) -> Burst:
         """The burst of those of `items` (in the order of the stream) that lie after position `after`."""
         kept = []
-        frames = []
-        shown_items: list[Item] = []
         for item in items:
             position = item.seq if isinstance(item, SessionChange) else self.scope.position(item)
             if position is not None and position > after:
                 kept.append((position, item))
-                if self.format.admits(item):
-                    shown_items.append(self.format.seen(item))
-                    frames.append(self.format.encode(shown_items[-1], position))
+        frames = []
+        shown_items: list[Item] = []
+        following = [position for position, _ in kept[1:]]
+        for (position, item), next_position in zip_longest(kept, following):
+            if self.format.admits(item):
+                shown_items.append(self.format.seen(item))
+                # Many sessions change at one position. Who got some of them only comes back before it.
+                frames.append(self._frame(shown_items[-1], position - (position == next_position)))
         everything = tuple(item for _, item in kept)
         items = tuple(shown_items)
         notable = any(map(self.format.notable, items))
         return Burst(kept[0][0], kept[-1][0], b"".join(frames), items, notable, everything)
+
+    def _frame(self, item: Item, position: int) -> bytes:
+        try:
+            return self.format.encode(item, position)
+        except Exception:  # noqa: BLE001 - whatever it is, it is this item's
+            # Every reader of this process would wait for one that cannot be shown.
+            _log.exception("an item is left out of a stream", position=position, stream=self.scope.kind)
+            return b""
 
     def joined(self, bursts: Sequence[Burst]) -> Burst:
         """Several bursts as one. Readers that are equally far share it: it is made once for all of them."""

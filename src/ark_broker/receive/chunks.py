@@ -10,6 +10,7 @@ import orjson
 from ark_broker.model import Event, event_id
 from ark_broker.model import vocabulary as v
 from ark_broker.model.errors import BadInput, TooLarge
+from ark_broker.receive.conventions.parts import MAX_DEPTH, nests_too_deep
 from ark_broker.receive.fields import as_count, as_name, as_text, name
 
 #: Members of an OpenAI `delta` that are something the model produced.
@@ -81,7 +82,7 @@ class ChunkReader:
         self.line_number = 0
 
     def read(self, line: bytes) -> Event | None:
-        """The chunk's event; None for a blank line, and for `null`. Raises BadInput for what is not JSON."""
+        """The chunk's event; None for a blank line, and for `null`. Raises BadInput for no JSON, or too deep."""
         self.line_number += 1
         line = line.strip()
         if not line:
@@ -90,6 +91,9 @@ class ChunkReader:
             chunk = orjson.loads(line)
         except (orjson.JSONDecodeError, RecursionError) as error:
             raise BadInput(f"not JSON: {str(error)[:200]}") from None
+        if line.count(b"[") + line.count(b"{") > MAX_DEPTH and nests_too_deep(chunk):
+            # Readers could not read it, and those of the whole log would come to it again and again.
+            raise BadInput(f"nested deeper than {MAX_DEPTH} levels")
         if chunk is None:
             return None
         event = Event(

@@ -57,8 +57,9 @@ _TOTALS: Final = frozenset(
     }
 )
 _NANO: Final = 1_000_000_000
-#: Dollars. Who reports more for one event, or less than nothing, reports nonsense.
-_MOST: Final = 1e9
+#: Dollars. Who reports more for one event, or less than nothing, reports nonsense: the sums of a session have to fit
+#: into 64 bits.
+_MOST: Final = 1e6
 #: Reports of each sort that are kept, to know a further report of the same call by. Where there are more, the older
 #: ones are settled: a report that comes later than so many others counts as a call of its own.
 MAX_REPORTS: Final = 48

@@ -136,3 +136,20 @@ def test_a_chat_has_tool_calls_where_they_were_made() -> None:
         "tool: search -> sunny\n"
         "assistant: Sunny.\n  Enjoy.[image_url]\n"
     )
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *(7, "text", [], None, True, {"choices": 7}, {"choices": [7]}, {"choices": [{"delta": 7}]}),
+        *({"choices": [{"delta": {"content": 5}}]}, {"type": "event", "event": 7}),
+    ],
+)
+def test_a_frame_that_is_no_chunk_has_nothing_to_show(frame: Any) -> None:
+    assert joined(Flow().frame("q1", frame)) == text_of_chunk(frame) == ""
+
+
+@pytest.mark.parametrize("ts", [5, {}, "", "never", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_an_event_that_a_producer_made_up_is_shown_as_far_as_it_can_be(ts: Any) -> None:
+    made_up = {"type": 7, "ts": ts, "duration": "long", "agent": {}, "tool": [1], "error": {}}
+    assert joined(Flow().frame("q1", {"type": "event", "event": made_up})).endswith("q1 [event] 7\n")

@@ -88,11 +88,19 @@ def chunk_format(*, events: bool, session_id: str | None, namespace: str | None)
             return b""
         chunk = openai_chunk(item)
         if chunk is not None:
-            return frame(orjson.dumps(chunk))
+            return frame(_encoded(chunk, item))
         data = consumer_data(item, describe) if events and item.type != LLM_ERROR else None
         return b"" if data is None else frame(data)
 
-    return Format(f"openai:{events}:{session_id}:{namespace}", encode)
+    return Format(f"openai:{events}:{session_id!r}:{namespace!r}", encode)
+
+
+def _encoded(chunk: Mapping[str, object], event: Event) -> bytes:
+    try:
+        return orjson.dumps(chunk)
+    except orjson.JSONEncodeError:
+        # It nests deeper than can be written, though not deeper than can be read: it stays as it was posted.
+        return event.body
 
 
 class Attachment:

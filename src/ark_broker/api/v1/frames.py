@@ -53,7 +53,7 @@ def consumer_format(*, events: bool, session_id: str | None, namespace: str | No
         data = consumer_data(item, describe)
         return b"" if data is None else frame(data, position=position)
 
-    return Format(f"consumer:{events}:{session_id}:{namespace}", encode)
+    return Format(f"consumer:{events}:{session_id!r}:{namespace!r}", encode)
 
 
 def belongs(event: Event, session_id: str | None, namespace: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Mapping
@@ -99,21 +100,24 @@ async def overview(
     async with services.reader.snapshot() as connection:
         for by in ("agent", "model"):
             groups[by] = await read_groups(connection, window, by)
+    # Of many short bars and many names it is much, and would hold everybody up.
+    return await asyncio.to_thread(lambda: json_response(_content(window, groups)))
+
+
+def _content(window: Window, groups: Mapping[By, Groups]) -> dict[str, object]:
     bars = {at: Figures() for at in range(window.since, window.until, window.bucket)}
     for found in groups["agent"].values():
         for at, figures in found.items():
             bars[at].add(figures)
-    return json_response(
-        {
-            "since": _time(window.since),
-            "until": _time(window.until),
-            "bucket": window.bucket,
-            "total": _total(bars),
-            "points": _points(bars),
-            "agents": _groups_json(groups["agent"]),
-            "models": _groups_json(groups["model"]),
-        }
-    )
+    return {
+        "since": _time(window.since),
+        "until": _time(window.until),
+        "bucket": window.bucket,
+        "total": _total(bars),
+        "points": _points(bars),
+        "agents": _groups_json(groups["agent"]),
+        "models": _groups_json(groups["model"]),
+    }
 
 
 def _window(

@@ -48,9 +48,9 @@ def tokens(found: Mapping[str, Any] | None) -> str:
     return f"{count(found.get('input', 0))}/{count(found.get('output', 0))}"
 
 
-def moment(text: str | None) -> datetime | None:
+def moment(text: object) -> datetime | None:
     """The time that an RFC 3339 text with up to nine digits says, in UTC; None for what is none."""
-    if not text:
+    if not isinstance(text, str):
         return None
     try:
         found = datetime.fromisoformat(text)
@@ -59,10 +59,13 @@ def moment(text: str | None) -> datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def clock(text: str | None) -> str:
+def clock(text: object) -> str:
     """The time of day here: `14:51:09`; dashes where nobody said."""
     found = moment(text)
-    return "--:--:--" if found is None else found.astimezone().strftime("%H:%M:%S")
+    try:
+        return "--:--:--" if found is None else found.astimezone().strftime("%H:%M:%S")
+    except OverflowError:  # the first, or last, day that there is
+        return "--:--:--"
 
 
 def age(text: str | None, now: datetime) -> str:

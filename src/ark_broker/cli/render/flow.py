@@ -48,8 +48,13 @@ class Flow:
             return
         yield from self._line(event, details_of(event), self._where(event), event.get("time"))
 
-    def frame(self, query: str, frame: Mapping[str, Any]) -> Iterator[Piece]:
-        """A frame of a query's stream: an OpenAI chunk, or `{"type": "event", "event": {…}}`."""
+    def frame(self, query: str, frame: Any) -> Iterator[Piece]:
+        """A frame of a query's stream: an OpenAI chunk, or `{"type": "event", "event": {…}}`.
+
+        Whatever JSON a producer posted as a chunk may come too; it has nothing to show.
+        """
+        if not isinstance(frame, Mapping):
+            return
         event = frame.get("event")
         if frame.get("type") == "event" and isinstance(event, Mapping):
             yield from self._line(event, event, printable(query), event.get("ts"))
@@ -98,9 +103,9 @@ class Flow:
         yield Piece(f"[{bracket}] {_said(kind, event, details, failed=failed)}\n", mood)
 
 
-def text_of_chunk(body: Mapping[str, Any]) -> str:
+def text_of_chunk(body: Any) -> str:
     """What a completion chunk adds to the text of its first choice; reasoning where it has no text."""
-    choices = body.get("choices")
+    choices = body.get("choices") if isinstance(body, Mapping) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
         return ""
     delta = choices[0].get("delta")
