@@ -110,20 +110,31 @@ def broker(start_broker: StartBroker, database_url: str) -> Broker:
 
 #: Suites of which each test starts, kills or feeds real processes: minutes in all.
 _SLOW = (
+    "tests/api/access/test_ended_tokens.py",
     "tests/api/access/test_same_names.py",
     "tests/chaos/",
     "tests/cli/test_acting.py",
+    "tests/cli/test_demo.py",
     "tests/cli/test_import.py",
     "tests/cli/test_live.py",
+    "tests/cli/test_questions.py",
+    "tests/cli/test_reading.py",
+    "tests/cli/test_token.py",
+    "tests/client/test_chunks.py",
+    "tests/client/test_otel.py",
+    "tests/client/test_programs.py",
     "tests/client/test_restarts.py",
     "tests/deliver/test_loops.py",
     "tests/deliver/test_long_outage.py",
     "tests/e2e/",
 )
+#: What is above the log: there the databases differ, and its own tests run on both. Here the second one is slow.
+_ABOVE_THE_LOG = ("tests/api/access/", "tests/api/ark/", "tests/cli/", "tests/mcp/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make slow` runs."""
     for item in items:
-        if item.nodeid.startswith(_SLOW):
+        on_postgresql = item.nodeid.startswith(_ABOVE_THE_LOG) and "postgresql" in item.name
+        if item.nodeid.startswith(_SLOW) or on_postgresql:
             item.add_marker(pytest.mark.slow)

@@ -13,7 +13,7 @@ const DAY = 24 * HOUR;
 
 export const RANGES = [
   { key: "1h", name: "1 h", ms: HOUR, bucket: "2m" },
-  { key: "24h", name: "24 h", ms: DAY, bucket: "30m" },
+  { key: "24h", name: "24 h", ms: DAY, bucket: "1h" },
   { key: "7d", name: "7 d", ms: 7 * DAY, bucket: "4h" },
   { key: "30d", name: "30 d", ms: 30 * DAY, bucket: "1d" },
 ] as const satisfies readonly Range[];
