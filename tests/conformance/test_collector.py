@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -62,8 +63,15 @@ async def send(broker: Broker) -> None:
         assert response.status_code == 200
 
 
+def told(piece: object) -> str:
+    """A span as text. An attribute without a value leaves the Collector with an empty one, which says the same."""
+    if isinstance(piece, tuple):
+        return str(tuple(map(told, piece)))
+    return re.sub(r" *value \{\n *\}\n", "", str(piece))
+
+
 def unordered(receiver: Receiver) -> list[str]:
-    return sorted(str(piece) for received in receiver.taken for piece in pieces(received.traces))
+    return sorted(told(piece) for received in receiver.taken for piece in pieces(received.traces))
 
 
 async def test_what_comes_out_of_a_collector_equals_what_was_sent(
@@ -73,7 +81,7 @@ async def test_what_comes_out_of_a_collector_equals_what_was_sent(
     async with collector(tmp_path, port, receiver):
         await send(start_broker(database_url, upstreams=f"http://127.0.0.1:{port}"))
         await receiver.until_named(*(span.name for _, _, span in pieces(rich_request())))
-    assert unordered(receiver) == sorted(str(piece) for piece in pieces(rich_request()))
+    assert unordered(receiver) == sorted(told(piece) for piece in pieces(rich_request()))
 
 
 async def test_what_is_behind_a_collector_may_be_away_with_a_restart_in_it(
@@ -89,7 +97,7 @@ async def test_what_is_behind_a_collector_may_be_away_with_a_restart_in_it(
         broker.start()
         receiver.answer = fine
         await receiver.until_named(*(span.name for _, _, span in pieces(rich_request())))
-    assert unordered(receiver) == sorted(str(piece) for piece in pieces(rich_request()))
+    assert unordered(receiver) == sorted(told(piece) for piece in pieces(rich_request()))
 
 
 @pytest.fixture
