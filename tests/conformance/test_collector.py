@@ -96,7 +96,8 @@ async def test_what_is_behind_a_collector_may_be_away_with_a_restart_in_it(
         broker.kill()
         broker.start()
         receiver.answer = fine
-        await receiver.until_named(*(span.name for _, _, span in pieces(rich_request())))
+        # Whoever was killed holds its place in the log for half a minute.
+        await receiver.until_named(*(span.name for _, _, span in pieces(rich_request())), timeout=90)
     assert unordered(receiver) == sorted(told(piece) for piece in pieces(rich_request()))
 
 

@@ -66,13 +66,13 @@ class Receiver:
         """How often each span was taken, by its name."""
         return Counter(span.name for received in self.taken for span in received.spans)
 
-    async def until_named(self, *names: str) -> None:
+    async def until_named(self, *names: str, timeout: float = 20) -> None:  # noqa: ASYNC109 - handed on to `until`
         """Wait until these spans were taken, each at least once."""
 
         async def there() -> bool:
             return set(names) <= self.names.keys()
 
-        await until(there, what=f"spans {names}, not only {self.names}")
+        await until(there, timeout=timeout, what=f"spans {names}, not only {self.names}")
 
     async def until_taken(self, count: int) -> None:
         """Wait until so many requests were taken."""
