@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.process import Broker
 from tests.ui.conftest import WatchedPage, running
-from tests.ui.watch import Watch
+from tests.ui.watch import Watch, wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Frame, Page
@@ -25,6 +25,8 @@ ADMIN: Final = "an-operators-own-secret-0123456789"
 BEARER: Final = {"Authorization": f"Bearer {ADMIN}"}
 #: What there is to read, by parts of the API: ours, Ark's, live streams, the page itself.
 READABLE: Final = ("/v1/me", "/v1/sessions", "/v1/events/stream", "/sessions", "/events", "/mcp", "/metrics", "/")
+
+_ERROR_PAGE: Final = "chrome-error://chromewebdata/"
 
 _READ: Final = """async ([url, credentials]) => {
   try {
@@ -184,8 +186,11 @@ def test_the_dashboard_is_shown_in_nobodys_frame_and_reached_from_no_window(lock
 
     # What is shown instead is an error page of the browser's, of an origin of its own.
     assert framed == "SecurityError"
-    inner = [frame for frame in foreign.child_frames if frame.url != "about:srcdoc"]
-    assert [frame.url for frame in inner] == ["chrome-error://chromewebdata/"]
+    wait_for(
+        foreign.page,
+        lambda: [frame.url for frame in foreign.child_frames if frame.url != "about:srcdoc"] == [_ERROR_PAGE],
+        "the frame to be an error page",
+    )
 
 
 def test_a_window_that_another_page_opens_knows_nothing_of_it(locked: Broker, visitor: Page, elsewhere: int) -> None:

@@ -15,7 +15,7 @@ from ark_broker.api import dashboard as served
 from tests.support.api import serve
 from tests.support.process import Broker
 from tests.ui.conftest import WatchedPage
-from tests.ui.watch import Watch
+from tests.ui.watch import Watch, wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
@@ -58,10 +58,8 @@ def test_what_a_page_should_not_do_is_noticed(
 
     noticed = Watch(page.context, demo.url.removeprefix("http://"))
     page.evaluate(f"() => {{ {breach} }}")
-    page.wait_for_timeout(0)
-    page.reload()
 
-    assert any(seen in problem for problem in noticed.problems), noticed.problems
+    wait_for(page, lambda: any(seen in problem for problem in noticed.problems), f"{seen!r} to be noticed")
     assert page.evaluate("window.ran") is None
 
 

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from tests.support.waiting import wait_until
+
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, ConsoleMessage, Request, WebError
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, WebError
 
 #: URLs that never leave the page.
 _INSIDE: Final = ("data", "blob", "about")
+
+
+def wait_for(page: Page, check: Callable[[], bool], what: str) -> None:
+    """Wait until `check` is true of what the browser tells by itself (console, requests, frames), in its own time.
+
+    Playwright hands such news on only while it is asked for something: a plain `wait_until` would wait for nothing.
+    """
+    wait_until(lambda: page.evaluate("true") and check(), timeout=30, what=what)
 
 
 class Watch:
