@@ -237,3 +237,23 @@ def test_token_and_headers_are_shown_with_every_request(monkeypatch: pytest.Monk
         client.health()
         next(client.tail_sessions(start="start"), None)
     assert {(found["authorization"], found["x-team"]) for found in seen} == {("Bearer t0ken", "a")}
+
+
+def test_waits_are_told_with_what_went_wrong() -> None:
+    told: list[tuple[float, BrokerError | None]] = []
+    with (
+        Client(
+            f"http://127.0.0.1:{free_port()}", retry_seconds=1, on_pause=lambda *pause: told.append(pause)
+        ) as client,
+        pytest.raises(Unreachable),
+    ):
+        client.send({"type": "x"})
+    assert told
+    assert all(seconds > 0 and isinstance(reason, Unreachable) for seconds, reason in told)
+
+
+async def test_what_has_no_method_is_got_by_its_route(client: AsyncClient, name: str) -> None:
+    await client.send({"type": "note", "sessionId": name})
+    assert (await client.get("sessions", name))["id"] == name
+    assert (await client.get("sessions", limit=1))["seq"] == await client.head()
+    assert "ark_broker_stored_events_total" in await client.metrics()

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ark_broker.client import BrokerError, GapError, Refused, Unreachable, calls
+from ark_broker.client import BrokerError, GapError, Refused, Unreachable, calls, surface
 from ark_broker.client.backoff import BackOff, persistently
-from ark_broker.client.connection import broker_headers, broker_url
+from ark_broker.client.connection import broker_headers, broker_url, unreachable
 from ark_broker.client.errors import refusal
 from ark_broker.client.live import follow
 from ark_broker.client.outbox import Outbox
 from ark_broker.client.programs import await_answer, send
-from ark_broker.client.steps import Answer, Call, Emit, Open, Pause, Read, Run, Step
+from ark_broker.client.steps import Answer, Call, Emit, Open, Pause, Program, Read, Run, Step
 
 LOG = "0f3e"
 HELLO = {"log": LOG, "from": 0, "head": 9, "recovered": True}
@@ -112,6 +113,7 @@ def test_a_broker_that_shuts_down_says_when_to_come_back() -> None:
     script.play(follow(TAIL))
     [pause] = script.of(Pause)
     assert 3.5 <= pause.seconds <= 4
+    assert pause.reason is None
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -119,7 +121,9 @@ def test_what_may_pass_later_is_tried_again(status: int) -> None:
     script = Script(Refused(status, "later", retry_after=7), None, greeting() + frame("[DONE]"))
     script.play(follow(TAIL))
     assert len(script.of(Open)) == 2
-    assert script.of(Pause)[0].seconds >= 7
+    [pause] = script.of(Pause)
+    assert pause.seconds >= 7
+    assert pause.reason.status == status
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409])
@@ -225,13 +229,13 @@ def test_an_error_of_somebody_on_the_way_has_at_least_a_status(body: bytes) -> N
 
 def test_url_and_token_are_given_or_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert broker_url(None) == "http://127.0.0.1:4318"
-    assert "authorization" not in broker_headers(None, None)
+    assert "authorization" not in broker_headers("http://broker", None, None)
     monkeypatch.setenv("ARK_BROKER_URL", "https://broker/")
     monkeypatch.setenv("ARK_BROKER_TOKEN", " secret ")
     assert broker_url(None) == "https://broker"
     assert broker_url("http://other/base/") == "http://other/base"
-    assert broker_headers(None, None)["authorization"] == "Bearer secret"
-    assert broker_headers("mine", {"X-Team": "a"}) | {"user-agent": ""} == {
+    assert broker_headers("http://broker", None, None)["authorization"] == "Bearer secret"
+    assert broker_headers("http://broker", "mine", {"X-Team": "a"}) | {"user-agent": ""} == {
         "authorization": "Bearer mine",
         "x-team": "a",
         "user-agent": "",
@@ -249,8 +253,46 @@ def test_a_url_that_cannot_be_one_is_refused_at_once(url: str) -> None:
 @pytest.mark.parametrize("token", ["se\ncret", "secr\xe9t", "secr et"])
 def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(token: str) -> None:
     with pytest.raises(ValueError, match="the token has a character") as refused:
-        broker_headers(token, None)
+        broker_headers("http://broker", token, None)
     assert "cr" not in str(refused.value).removeprefix("the token has a character")
+
+
+@pytest.mark.parametrize("url", ["https://me:hunter2@broker", "https://me:hunter2@[::1", "ftp://me:hunter2@broker"])
+def test_a_password_in_the_url_is_never_shown(url: str) -> None:
+    try:
+        error: Exception = unreachable(broker_url(url), httpx.ConnectError("refused"))
+    except ValueError as refused:
+        error = refused
+    assert "hunter2" not in str(error)
+
+
+def test_a_token_beside_a_user_name_in_the_url_is_refused() -> None:
+    with pytest.raises(ValueError, match="only one of them"):
+        broker_headers("https://me@broker", "t0ken", None)
+    assert "authorization" not in broker_headers("https://me@broker", None, None)
+
+
+_STRANGERS: Final[list[tuple[Program[Any], Answer]]] = [
+    (surface.sessions({}, None), answer({"data": []})),
+    (surface.events(None, None, (), 0, None), answer({"items": []})),
+    (surface.questions(None, None, None, 1), answer([])),
+    (surface.head(), answer({"items": []})),
+    (send([{"type": "a"}], 0), answer({"ok": True})),
+    (surface.ask({"text": "?"}, 0, 0), answer({"ok": True})),
+    (surface.me(), Answer(200, {}, b"<html>")),
+]
+
+
+@pytest.mark.parametrize(("program", "said"), _STRANGERS)
+def test_an_answer_of_another_service_is_refused(program: Program[Any], said: Answer) -> None:
+    with pytest.raises(Refused, match="is this a broker"):
+        Script(said).play(program)
+
+
+@pytest.mark.parametrize("data", [frame("nonsense"), frame("[]"), frame({"log": LOG}, event="hello")])
+def test_a_stream_of_another_service_is_refused(data: bytes) -> None:
+    with pytest.raises(Refused, match="is this a broker"):
+        Script(None, data).play(follow(TAIL))
 
 
 def test_an_outbox_sends_a_request_again_as_it_was_and_the_next_under_another_key() -> None:

@@ -17,7 +17,7 @@ from ark_broker.cli.render.printable import printable
 from ark_broker.cli.render.summaries import question_text
 
 if TYPE_CHECKING:
-    from ark_broker.cli.broker import BrokerClient
+    from ark_broker.client import Client
 
 
 def answer(
@@ -68,7 +68,7 @@ def value_of(text: str) -> Any:
         return text
 
 
-def _asked_for(client: BrokerClient, name: str) -> Any:
+def _asked_for(client: Client, name: str) -> Any:
     """The answer of a person who is asked for it."""
     from ark_broker.cli.form import ask_for
 
@@ -80,7 +80,7 @@ def _asked_for(client: BrokerClient, name: str) -> Any:
     return ask_for(found)
 
 
-def _answer(client: BrokerClient, name: str, content: Any, by: str) -> Mapping[str, Any]:
+def _answer(client: Client, name: str, content: Any, by: str) -> Mapping[str, Any]:
     from ark_broker.client import Refused
 
     try:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ark_broker.cli.broker import BrokerClient
-from ark_broker.cli.connection import Connection
+from ark_broker.cli.connection import Connection, client_of
 from ark_broker.cli.exporters import exporter_problems
 from ark_broker.cli.local import local_schema
 from ark_broker.cli.probe import Probe, ProbeError
 from ark_broker.cli.render.amounts import duration
-from ark_broker.client import BrokerError, Refused, Unreachable
+from ark_broker.client import BrokerError, Client, Refused, Unreachable
 
 State = Literal["ok", "failed", "warning", "skipped"]
 #: Seconds that a clock may be off before views get confusing.
@@ -33,7 +32,7 @@ class Check:
 
 def checks(connection: Connection, environment: Mapping[str, str]) -> Iterator[Check]:
     """Look at everything. `environment` is where an exporter would find its settings."""
-    with BrokerClient(connection, timeout=_TIMEOUT, retry_seconds=0.0) as client:
+    with client_of(connection, timeout=_TIMEOUT, retry_seconds=0.0) as client:
         reachable = _reachable(client)
         yield reachable
         if reachable.state != "ok":
@@ -47,7 +46,7 @@ def checks(connection: Connection, environment: Mapping[str, str]) -> Iterator[C
         yield _exporters(environment, client.url, authentication)
 
 
-def _reachable(client: BrokerClient) -> Check:
+def _reachable(client: Client) -> Check:
     try:
         client.health()
         version = client.openapi()["info"]["version"]
@@ -71,7 +70,7 @@ def local_schema_check() -> Iterator[Check]:
         yield Check("schema", "failed", problem, "ark-broker migrate")
 
 
-def _ready(client: BrokerClient) -> Check:
+def _ready(client: Client) -> Check:
     try:
         client.readyz()
     except Refused as error:
@@ -82,7 +81,7 @@ def _ready(client: BrokerClient) -> Check:
     return Check("ready", "ok", "its database answers, and its schema is current (a broker checks that when it starts)")
 
 
-def _token(client: BrokerClient, connection: Connection) -> tuple[Check, tuple[str, ...]]:
+def _token(client: Client, connection: Connection) -> tuple[Check, tuple[str, ...]]:
     try:
         me = client.me()
     except Refused as error:
@@ -102,7 +101,7 @@ def _token(client: BrokerClient, connection: Connection) -> tuple[Check, tuple[s
     return Check("token", "ok", named), permissions
 
 
-def _end_to_end(client: BrokerClient, permissions: tuple[str, ...]) -> Iterator[Check]:
+def _end_to_end(client: Client, permissions: tuple[str, ...]) -> Iterator[Check]:
     if "admin" not in permissions and not {"ingest", "read"} <= set(permissions):
         yield Check("span", "skipped", "the token may not both send and read")
         return

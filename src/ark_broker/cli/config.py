@@ -9,10 +9,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ark_broker.cli.connection import TOKEN, URL
 from ark_broker.cli.failing import fail
 from ark_broker.cli.output import Json, write_json, write_line
 from ark_broker.cli.render.printable import printable
+from ark_broker.connecting import TOKEN_VARIABLE, URL_VARIABLE, without_login
 
 config = typer.Typer(
     name="config",
@@ -98,16 +98,16 @@ def show(as_json: Json = False) -> None:
         fail(str(error))
     told = {
         "file": str(path()),
-        "url": used.url,
-        "urlFrom": URL if os.environ.get(URL, "").strip() else "file" if found.url else "default",
+        "url": without_login(used.url),
+        "urlFrom": URL_VARIABLE if os.environ.get(URL_VARIABLE, "").strip() else "file" if found.url else "default",
         "token": used.token is not None,
-        "tokenFrom": TOKEN if os.environ.get(TOKEN, "").strip() else "file" if used.token else None,
+        "tokenFrom": TOKEN_VARIABLE if os.environ.get(TOKEN_VARIABLE, "").strip() else "file" if used.token else None,
     }
     if as_json:
         write_json(told)
         return
     write_line(f"file\t{printable(str(told['file']))}")
-    write_line(f"url\t{printable(used.url)}\t({told['urlFrom']})")
+    write_line(f"url\t{printable(without_login(used.url))}\t({told['urlFrom']})")
     write_line(f"token\t{'set' if used.token else 'none'}" + (f"\t({told['tokenFrom']})" if used.token else ""))
 
 

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
-if TYPE_CHECKING:
-    from ark_broker.cli.broker import BrokerClient
+from ark_broker.connecting import DEFAULT_URL, TOKEN_VARIABLE, URL_VARIABLE, is_token, without_login
 
-DEFAULT_URL: Final = "http://127.0.0.1:4318"
-URL: Final = "ARK_BROKER_URL"
-TOKEN: Final = "ARK_BROKER_TOKEN"  # noqa: S105 - the name of a variable
+if TYPE_CHECKING:
+    from ark_broker.client import Client
 
 #: The option of every command that speaks to a broker.
 Url = Annotated[
@@ -45,7 +43,7 @@ class Connection:
     token: str | None = None
 
     def __repr__(self) -> str:
-        return f"Connection({self.url!r})"
+        return f"Connection({without_login(self.url)!r})"
 
 
 def connection(url: str | None = None) -> Connection:
@@ -56,16 +54,22 @@ def connection(url: str | None = None) -> Connection:
     from ark_broker.cli.configuration import ConfigError, load
 
     config = load()
-    named = (url or os.environ.get(URL, "").strip() or config.url or DEFAULT_URL).rstrip("/")
+    named = (url or os.environ.get(URL_VARIABLE, "").strip() or config.url or DEFAULT_URL).rstrip("/")
     if not named.startswith(("http://", "https://")):
-        raise typer.BadParameter(f"{named!r} is no URL: it begins with http:// or https://", param_hint="--url")
+        raise typer.BadParameter(
+            f"{without_login(named)!r} is no URL: it begins with http:// or https://", param_hint="--url"
+        )
     if not _has_address(named):
-        raise typer.BadParameter(f"{named!r} names no host, or no port", param_hint="--url")
-    token = os.environ.get(TOKEN, "").strip() or None
+        raise typer.BadParameter(f"{without_login(named)!r} names no host, or no port", param_hint="--url")
+    token = os.environ.get(TOKEN_VARIABLE, "").strip() or None
     if token is None and named == (config.url or DEFAULT_URL).rstrip("/"):
         token = config.token
-    if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
-        raise ConfigError(f"the token has a character that is in none: look at {TOKEN}, or the configuration file")
+    if token is not None and not is_token(token):
+        raise ConfigError(
+            f"the token has a character that is in none: look at {TOKEN_VARIABLE}, or the configuration file"
+        )
+    if token is not None and without_login(named) != named:
+        raise ConfigError("there is a token, and a user name in the URL: only one of them can be sent")
     return Connection(named, token)
 
 
@@ -83,8 +87,13 @@ def bearer(url: str | None = None) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"} if token else {}
 
 
-def connect(url: str | None = None, *, timeout: float = 30.0) -> BrokerClient:
+def connect(url: str | None = None, *, timeout: float = 30.0) -> Client:
     """A client of that broker; use it in a `with`. `timeout` is seconds for one request."""
-    from ark_broker.cli.broker import BrokerClient
+    return client_of(connection(url), timeout=timeout)
 
-    return BrokerClient(connection(url), timeout=timeout)
+
+def client_of(found: Connection, *, timeout: float = 30.0, retry_seconds: float = 10.0) -> Client:
+    """A client of the broker that the connection names."""
+    from ark_broker.client import Client
+
+    return Client(found.url, token=found.token, timeout=timeout, retry_seconds=retry_seconds)

@@ -8,9 +8,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ark_broker.cli.connection import DEFAULT_URL, Url, connection
-
-__all__ = ["DEFAULT_URL", "demo"]
+from ark_broker.cli.connection import Url, connection
+from ark_broker.connecting import DEFAULT_URL
 
 
 def _speed(text: str) -> float:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from ark_broker.cli.render.amounts import moment
 
 if TYPE_CHECKING:
-    from ark_broker.cli.broker import BrokerClient
+    from ark_broker.client import Client
 
 
-def position_at(client: BrokerClient, when: datetime) -> int:
+def position_at(client: Client, when: datetime) -> int:
     """The position behind which every event was recorded at or after `when`: as many requests as the log's length
     has binary digits.
 

@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from ark_broker.cli.broker import BrokerClient
 from ark_broker.cli.render.amounts import moment
-from ark_broker.client import BrokerError, Refused
+from ark_broker.client import BrokerError, Client, Refused
 
 _SECONDS = 10.0
 _BEGUN = "doctor.started"
@@ -28,7 +27,7 @@ class ProbeError(Exception):
 class Probe:
     """One try, in a session of its own."""
 
-    def __init__(self, client: BrokerClient) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
         self.session = f"ark-broker-doctor-{uuid4()}"
         self._sent = False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ark_broker import __version__
-from ark_broker.cli.demo import DEFAULT_URL
+from ark_broker.connecting import DEFAULT_URL
 from ark_broker.model.errors import ArkBrokerError
 
 if TYPE_CHECKING:

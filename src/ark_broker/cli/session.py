@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
-    from ark_broker.cli.broker import BrokerClient
     from ark_broker.cli.render.failures import Failure, Span
     from ark_broker.cli.render.label import Label, Node
+    from ark_broker.client import Client
 
 #: Traces that are looked into for the spans that failed.
 _MOST_TRACES = 20
@@ -59,7 +59,7 @@ def session(
         _show_failures(wrong)
 
 
-def _spans(client: BrokerClient, session: Mapping[str, Any]) -> list[Span]:
+def _spans(client: Client, session: Mapping[str, Any]) -> list[Span]:
     """Spans of the traces of queries in which something failed; without traces that cannot be read."""
     from ark_broker.cli.render.failures import failures, spans_of
     from ark_broker.client import Refused

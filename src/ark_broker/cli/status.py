@@ -13,7 +13,7 @@ from ark_broker.cli.render.label import Mood
 from ark_broker.cli.render.values import plain
 
 if TYPE_CHECKING:
-    from ark_broker.cli.broker import BrokerClient
+    from ark_broker.client import Client
 
 #: Open questions that are counted.
 _MOST_QUESTIONS = 1_000
@@ -43,7 +43,7 @@ def status(url: Url = None, as_json: Json = False) -> None:
             raise typer.Exit(int(Exit.FAILED))
 
 
-def _gather(client: BrokerClient) -> dict[str, Any]:
+def _gather(client: Client) -> dict[str, Any]:
     """What is known, by what the token may see."""
     from ark_broker.client import Refused
 
@@ -55,7 +55,7 @@ def _gather(client: BrokerClient) -> dict[str, Any]:
         told |= {"ready": False, "notReady": error.message}
     for name, look in (("head", client.head), ("waitingQuestions", lambda: _waiting(client))):
         told |= _allowed(name, look)
-    told |= _allowed("deliveries", client.deliveries)
+    told |= _allowed("deliveries", lambda: client.get("deliveries")["items"])
     measured = _allowed("metrics", lambda: _rates(client))
     told |= measured.get("metrics", {})
     if not told["ready"] and told.get("database") == _SQLITE:
@@ -76,11 +76,11 @@ def _allowed(name: str, look: Any) -> dict[str, Any]:
         raise
 
 
-def _waiting(client: BrokerClient) -> int:
+def _waiting(client: Client) -> int:
     return sum(1 for _ in client.questions(state="open", limit=_MOST_QUESTIONS))
 
 
-def _rates(client: BrokerClient) -> dict[str, Any]:
+def _rates(client: Client) -> dict[str, Any]:
     """From `/metrics`, of the process that answers: twice, for what happens in a second."""
     import time
 

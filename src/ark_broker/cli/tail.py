@@ -14,9 +14,8 @@ from ark_broker.cli.failing import Exit, one_line_failures, say
 from ark_broker.cli.output import STYLES, Json, on_terminal, write, write_json
 
 if TYPE_CHECKING:
-    from ark_broker.cli.broker import BrokerClient
     from ark_broker.cli.render.flow import Flow, Piece
-    from ark_broker.client import BrokerError
+    from ark_broker.client import BrokerError, Client
 
 
 def tail(
@@ -86,7 +85,7 @@ def tail(
 
 
 def _show_events(
-    client: BrokerClient,
+    client: Client,
     session: str | None,
     types: list[str],
     origin: Mapping[str, Any],
@@ -109,7 +108,7 @@ def _show_events(
 
 
 def _show_query(
-    client: BrokerClient,
+    client: Client,
     query: str,
     session: str | None,
     origin: Mapping[str, Any],

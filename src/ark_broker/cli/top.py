@@ -19,9 +19,8 @@ from ark_broker.cli.failing import Exit, one_line_failures
 from ark_broker.cli.output import Json, on_terminal, terminal, write_json, write_line
 
 if TYPE_CHECKING:
-    from ark_broker.cli.broker import BrokerClient
     from ark_broker.cli.render.overview import Overview
-    from ark_broker.client import BrokerError
+    from ark_broker.client import BrokerError, Client
 
 #: Sessions of a status that are looked at, and questions.
 _MOST = 100
@@ -58,7 +57,7 @@ def top(
             _watch(client, overview, interval)
 
 
-def _look(client: BrokerClient) -> dict[str, Any]:
+def _look(client: Client) -> dict[str, Any]:
     """Everything that the screen shows, as it is now."""
     running = [*client.sessions(status="active", limit=_MOST)]
     waiting = [*client.sessions(status="waiting", limit=_MOST)]
@@ -69,7 +68,7 @@ def _look(client: BrokerClient) -> dict[str, Any]:
     }
 
 
-def _watch(client: BrokerClient, overview: Overview, interval: float) -> None:
+def _watch(client: Client, overview: Overview, interval: float) -> None:
     """Until somebody presses q. A thread asks the broker, so that a slow one delays no key."""
     from rich.live import Live
 
@@ -96,7 +95,7 @@ def _watch(client: BrokerClient, overview: Overview, interval: float) -> None:
 
 
 def _keep_looking(
-    client: BrokerClient,
+    client: Client,
     interval: float,
     looks: queue.Queue[dict[str, Any] | BrokerError],
     stopped: threading.Event,

@@ -11,7 +11,7 @@ import httpx
 
 from ark_broker.client import programs, surface
 from ark_broker.client.aio_chunks import AsyncChunkStream
-from ark_broker.client.carriers import AsyncCarrier
+from ark_broker.client.carriers import AsyncCarrier, OnPause
 from ark_broker.client.chunks import ChunkFormat
 from ark_broker.client.connection import broker_headers, broker_url
 from ark_broker.client.live import OnGap
@@ -34,6 +34,7 @@ from ark_broker.client.types import (
     Start,
     Stored,
 )
+from ark_broker.connecting import without_login
 
 Value = TypeVar("Value")
 
@@ -43,7 +44,8 @@ class AsyncClient:
 
     `url` and `token` are those of `ARK_BROKER_URL` and `ARK_BROKER_TOKEN` where they are not given. `timeout` (seconds)
     holds for one request; `retry_seconds` is how long a request is repeated that is right to repeat, where the broker
-    is away or has no room: sending events, asking, answering, streaming chunks.
+    is away or has no room: sending events, asking, answering, streaming chunks. `on_pause` is told of each wait before
+    a new try.
 
     Every method raises `Unreachable` where nobody answers, and `Refused` where the broker says no. Iterators page, or
     take a stream up again, by themselves; `contextlib.aclosing` closes one that is left early at once.
@@ -57,15 +59,20 @@ class AsyncClient:
         timeout: float = 30.0,
         headers: Mapping[str, str] | None = None,
         retry_seconds: float = 60.0,
+        on_pause: OnPause | None = None,
     ) -> None:
-        self.url = broker_url(url)
+        self._base = broker_url(url)
+        #: The broker, as it may be shown.
+        self.url = without_login(self._base)
+        #: See `OnPause`.
+        self.on_pause = on_pause
         self.retry_seconds = retry_seconds
         self._timeout = timeout
         self._http = httpx.AsyncClient(
-            headers=broker_headers(token, headers),
+            headers=broker_headers(self._base, token, headers),
             # Reading the system's certificates takes longer than most commands need.
             timeout=timeout,
-            verify=self.url.startswith("https:"),
+            verify=self._base.startswith("https:"),
             limits=httpx.Limits(max_connections=None),
         )
 
@@ -309,7 +316,7 @@ class AsyncClient:
 
         `model` is that of text chunks; `session` and `agent` say where the chunks belong, where nothing else does.
         """
-        delivery = Delivery(self.url, query, self.retry_seconds)
+        delivery = Delivery(self._base, query, self.retry_seconds)
         return AsyncChunkStream(
             self._http,
             delivery,
@@ -338,15 +345,27 @@ class AsyncClient:
         """The broker's description of its API."""
         return await self._run(surface.openapi())
 
+    async def head(self) -> int:
+        """Position of the newest event of the log."""
+        return await self._run(surface.head())
+
+    async def metrics(self) -> str:
+        """Prometheus metrics, as text."""
+        return await self._run(surface.metrics())
+
+    async def get(self, *names: str, **parameters: object) -> dict[str, Any]:
+        """What `GET /v1/<names>?<parameters>` answers: for routes that have no method here."""
+        return await self._run(surface.get(names, parameters))
+
     async def _run(self, program: Program[Value]) -> Value:
-        async with AsyncCarrier(self._http, self.url, self._timeout) as carrier:
+        async with AsyncCarrier(self._http, self._base, self._timeout, self.on_pause) as carrier:
             run = Run(program)
             while (step := run.step) is not None:
                 await carrier.carry_out(run, step)
             return run.result
 
     async def _iterate(self, program: Program[None]) -> AsyncGenerator[Any, None]:
-        async with AsyncCarrier(self._http, self.url, self._timeout) as carrier:
+        async with AsyncCarrier(self._http, self._base, self._timeout, self.on_pause) as carrier:
             run = Run(program)
             while (step := run.step) is not None:
                 if isinstance(step, Emit):

@@ -57,7 +57,7 @@ def persistently(
         try:
             return (yield from request(call if isinstance(call, Call) else call()))
         except BrokerError as error:
-            delay = back_off.next(asked_delay(error))
+            delay, reason = back_off.next(asked_delay(error)), error
             if not may_pass_later(error) or clock() + delay > deadline:
                 raise
-        yield Pause(delay)
+        yield Pause(delay, reason)

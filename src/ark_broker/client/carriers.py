@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import httpx
 
@@ -14,14 +14,19 @@ from ark_broker.client.connection import answer_of, check_opened, is_wanted, req
 from ark_broker.client.errors import BrokerError
 from ark_broker.client.steps import Answer, Call, Open, Pause, Read, Run, Step
 
+#: Called before each wait for a new try, with the seconds until then and what went wrong; None stands for a stream
+#: that the broker ended in good order, to be taken up again.
+OnPause: TypeAlias = Callable[[float, BrokerError | None], None]
+
 
 class AsyncCarrier:
     """Carries out the steps of one program; holds the answer that is open, if there is one."""
 
-    def __init__(self, http: httpx.AsyncClient, url: str, timeout: float) -> None:
+    def __init__(self, http: httpx.AsyncClient, url: str, timeout: float, on_pause: OnPause | None = None) -> None:
         self._http = http
         self._url = url
         self._timeout = timeout
+        self._on_pause = on_pause
         self._response: httpx.Response | None = None
         self._pieces: AsyncIterator[bytes] | None = None
 
@@ -52,7 +57,9 @@ class AsyncCarrier:
                 await self._open(step)
             case Read() if self._pieces is not None:
                 return await anext(self._pieces, b"")
-            case Pause(seconds):
+            case Pause(seconds, reason):
+                if self._on_pause is not None:
+                    self._on_pause(seconds, reason)
                 await asyncio.sleep(seconds)
         return None
 
@@ -74,10 +81,11 @@ class AsyncCarrier:
 class Carrier:
     """Carries out the steps of one program; holds the answer that is open, if there is one."""
 
-    def __init__(self, http: httpx.Client, url: str, timeout: float) -> None:
+    def __init__(self, http: httpx.Client, url: str, timeout: float, on_pause: OnPause | None = None) -> None:
         self._http = http
         self._url = url
         self._timeout = timeout
+        self._on_pause = on_pause
         self._response: httpx.Response | None = None
         self._pieces: Iterator[bytes] | None = None
 
@@ -108,7 +116,9 @@ class Carrier:
                 self._open(step)
             case Read() if self._pieces is not None:
                 return next(self._pieces, b"")
-            case Pause(seconds):
+            case Pause(seconds, reason):
+                if self._on_pause is not None:
+                    self._on_pause(seconds, reason)
                 time.sleep(seconds)
         return None
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Final
 
 import httpx
 
 from ark_broker import __version__
 from ark_broker.client.errors import Refused, Unreachable, refusal
 from ark_broker.client.steps import Answer, Call, Open
-
-URL_VARIABLE: Final = "ARK_BROKER_URL"
-TOKEN_VARIABLE: Final = "ARK_BROKER_TOKEN"  # noqa: S105 - the name of a variable
-DEFAULT_URL: Final = "http://127.0.0.1:4318"
+from ark_broker.connecting import DEFAULT_URL, TOKEN_VARIABLE, URL_VARIABLE, is_token, without_login
 
 
 def broker_url(url: str | None) -> str:
@@ -24,24 +20,26 @@ def broker_url(url: str | None) -> str:
     """
     found = (url or os.environ.get(URL_VARIABLE, "").strip() or DEFAULT_URL).rstrip("/")
     if not found.startswith(("http://", "https://")):
-        raise ValueError(f"{found!r} is no URL: it begins with http:// or https://")
+        raise ValueError(f"{without_login(found)!r} is no URL: it begins with http:// or https://")
     try:
         httpx.URL(found)
     except httpx.InvalidURL as error:
-        raise ValueError(f"{found!r} is no URL: {error}") from None
+        raise ValueError(f"{without_login(found)!r} is no URL: {error}") from None
     return found
 
 
-def broker_headers(token: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Headers of every request: the token that was given, or the environment's, and who is calling.
+def broker_headers(url: str, token: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Headers of every request to `url`: the token that was given, or the environment's, and who is calling.
 
-    Raises ValueError for what is no token.
+    Raises ValueError for what is no token, and for one beside a user name in the URL: a request has place for one.
     """
     found = token or os.environ.get(TOKEN_VARIABLE, "").strip()
     own = {"user-agent": f"ark-broker-client/{__version__}"}
-    if found and not (found.isascii() and found.isprintable() and " " not in found):
+    if found and not is_token(found):
         # What is wrong with it would otherwise be said by whoever sends it, and the token with it.
         raise ValueError("the token has a character that is in none")
+    if found and without_login(url) != url:
+        raise ValueError("there is a token, and a user name in the URL: only one of them can be sent")
     if found:
         own["authorization"] = f"Bearer {found}"
     return own | {name.lower(): value for name, value in (headers or {}).items()}
@@ -88,4 +86,4 @@ def raise_for(response: httpx.Response) -> None:
 def unreachable(url: str, error: httpx.HTTPError) -> Unreachable:
     """What to say of a request that nobody answered."""
     reason = str(error) or type(error).__name__
-    return Unreachable(f"no answer from {url}: {reason}")
+    return Unreachable(f"no answer from {without_login(url)}: {reason}")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ark_broker.client.backoff import BackOff, asked_delay, may_pass_later
-from ark_broker.client.errors import BrokerError, GapError
+from ark_broker.client.errors import BrokerError, GapError, Refused
 from ark_broker.client.sse import Frame, SseParser
 from ark_broker.client.steps import Call, Emit, Open, Pause, Program, Read
 from ark_broker.client.types import StreamHello
@@ -33,15 +33,16 @@ def follow(call: Call, *, on_gap: OnGap | None = None) -> Program[None]:
     reader = _Reader(call, on_gap)
     back_off = BackOff()
     while not reader.over:
-        delay: float | None = None
+        reason: BrokerError | None = None
         try:
             yield from _connection(reader, back_off)
         except BrokerError as error:
             if not may_pass_later(error):
                 raise
-            delay = asked_delay(error)
+            reason = error
         if not reader.over:
-            yield Pause(back_off.next(reader.delay if delay is None else delay))
+            asked = asked_delay(reason) if reason else None
+            yield Pause(back_off.next(reader.delay if asked is None else asked), reason)
 
 
 def _connection(reader: _Reader, back_off: BackOff) -> Program[None]:
@@ -93,7 +94,7 @@ class _Reader:
         for frame in self._parser.feed(data):
             match frame.event:
                 case "hello":
-                    self._greet(json.loads(frame.data))
+                    self._greet(_decoded(frame, ("recovered", "log", "from")))
                 case "reconnect":
                     self.delay = (self._parser.retry or 0) / 1000
                 case "end":
@@ -108,7 +109,7 @@ class _Reader:
         if frame.data == _DONE:
             self.over = True
             return
-        items.append(json.loads(frame.data))
+        items.append(_decoded(frame))
         if frame.id:
             self._position = frame.id
 
@@ -119,3 +120,14 @@ class _Reader:
                 raise GapError(hello)
             self._on_gap(hello)
         self._log, self._position = hello["log"], str(hello["from"])
+
+
+def _decoded(frame: Frame, needs: tuple[str, ...] = ()) -> Any:
+    """The frame's JSON. Raises Refused for what no broker sends."""
+    try:
+        found = json.loads(frame.data)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or any(name not in found for name in needs):
+        raise Refused(200, f"the stream has a {frame.event!r} that cannot be read: is this a broker?")
+    return found

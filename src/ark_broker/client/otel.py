@@ -106,7 +106,7 @@ def span_exporter(url: str | None = None, token: str | None = None, *, timeout: 
     """The ordinary OTLP exporter, to the broker at the URL (or `ARK_BROKER_URL`); a path of OTLP may be in it."""
     found = broker_url(url)
     endpoint = found if found.endswith(_TRACES) else found + _TRACES
-    return OTLPSpanExporter(endpoint=endpoint, headers=broker_headers(token, None), timeout=timeout)
+    return OTLPSpanExporter(endpoint=endpoint, headers=broker_headers(found, token, None), timeout=timeout)
 
 
 def instrument(

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ark_broker.client import calls
 from ark_broker.client.backoff import BackOff, asked_delay, may_pass_later, persistently
-from ark_broker.client.errors import BrokerError, refusal
+from ark_broker.client.errors import BrokerError, Refused
 from ark_broker.client.steps import Answer, Call, Emit, Open, Pause, Program, Read, request
 from ark_broker.client.types import Question, Stored
 
@@ -21,13 +21,17 @@ _BATCH: Final = 1_000
 _POLL: Final = 60.0
 _EXPORT_SILENCE: Final = 120.0
 
+#: Fields that answers need to have.
+_PAGED: Final = ("items",)
+_POSITIONED: Final = ("items", "next", "more")
+_ASKED: Final = ("id", "state")
+
 Clock = Callable[[], float]
 
 
-def fetch(call: Call) -> Program[Any]:
-    """The answer's JSON."""
-    answer = yield from request(call)
-    return decode(answer)
+def fetch(call: Call, needs: Sequence[str] = ()) -> Program[Any]:
+    """The answer's JSON, which has all the fields that it `needs`."""
+    return decode((yield from request(call)), needs)
 
 
 def fetch_persistently(call: Call, retry_seconds: float) -> Program[Any]:
@@ -40,20 +44,27 @@ def store(call: Call, retry_seconds: float) -> Program[None]:
     yield from persistently(call, retry_seconds)
 
 
+def fetch_text(call: Call) -> Program[str]:
+    """The answer as text."""
+    answer = yield from request(call)
+    return answer.body.decode(errors="replace")
+
+
 def fetch_status(call: Call) -> Program[dict[str, str]]:
     """The answer's text, as `{"status": …}`."""
-    answer = yield from request(call)
-    return {"status": answer.body.decode(errors="replace").strip()}
+    return {"status": (yield from fetch_text(call)).strip()}
 
 
-def decode(answer: Answer) -> Any:
-    """The answer's JSON. Raises Refused for an answer that is no object: the URL is not a broker's."""
+def decode(answer: Answer, needs: Sequence[str] = ()) -> Any:
+    """The answer's JSON. Raises Refused for what no broker answers: no object, or one without a field it `needs`."""
     try:
         found = json.loads(answer.body)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise refusal(answer.status, answer.headers, b'{"error":"the answer is not JSON: is this a broker?"}') from None
+        raise Refused(answer.status, "the answer is not JSON: is this a broker?")
+    if absent := [name for name in needs if name not in found]:
+        raise Refused(answer.status, f"the answer has no {', '.join(absent)}: is this a broker?")
     return found
 
 
@@ -62,7 +73,7 @@ def cursor_pages(call: Call, limit: int | None) -> Program[None]:
     cursor: str | None = None
     left = limit
     while left is None or left > 0:
-        page = yield from fetch(_with(call, limit=_size(left), cursor=cursor))
+        page = yield from fetch(_with(call, limit=_size(left), cursor=cursor), _PAGED)
         items = page["items"]
         yield Emit(items)
         left = None if left is None else left - len(items)
@@ -75,7 +86,7 @@ def event_pages(call: Call, after: int, limit: int | None) -> Program[None]:
     """Emit stored events that go on with `next`; `limit` of them at most."""
     left = limit
     while left is None or left > 0:
-        page = yield from fetch(_with(call, limit=_size(left), after=after))
+        page = yield from fetch(_with(call, limit=_size(left), after=after), _POSITIONED)
         items = page["items"]
         yield Emit(items)
         left = None if left is None else left - len(items)
@@ -98,7 +109,7 @@ def send(events: Sequence[Mapping[str, Any]], retry_seconds: float) -> Program[S
     total: Stored = {"stored": 0, "duplicates": 0, "head": 0}
     for start in range(0, len(identified), _BATCH):
         call = calls.post("events", content=identified[start : start + _BATCH])
-        told = decode((yield from persistently(call, retry_seconds)))
+        told = decode((yield from persistently(call, retry_seconds)), tuple(total))
         total["stored"] += told["stored"]
         total["duplicates"] += told["duplicates"]
         total["head"] = told["head"]
@@ -111,7 +122,7 @@ def ask(
     """Ask, and wait until the question is over, or for `wait` seconds."""
     deadline = None if wait is None else clock() + wait
     call = calls.post("questions", content=calls.question(given), headers=calls.attempt())
-    asked: Question = decode((yield from persistently(call, retry_seconds)))
+    asked: Question = decode((yield from persistently(call, retry_seconds)), _ASKED)
     if asked["state"] != "open" or wait == 0:
         return asked
     return (yield from await_answer(asked, deadline, clock))
@@ -126,13 +137,13 @@ def await_answer(asked: Question, deadline: float | None, clock: Clock = time.mo
             break
         call = calls.get("questions", asked["id"], wait=left)
         try:
-            asked = yield from fetch(Call(call.method, call.path, call.parameters, patience=left))
+            asked = yield from fetch(Call(call.method, call.path, call.parameters, patience=left), _ASKED)
             back_off.succeeded()
         except BrokerError as error:
             if not may_pass_later(error):
                 raise
             delay = back_off.next(asked_delay(error))
-            yield Pause(delay if deadline is None else max(0.0, min(delay, deadline - clock())))
+            yield Pause(delay if deadline is None else max(0.0, min(delay, deadline - clock())), error)
     return asked
 
 

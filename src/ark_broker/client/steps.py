@@ -66,9 +66,10 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait for so many seconds."""
+    """Wait for so many seconds, because of what went wrong; None where nothing did."""
 
     seconds: float
+    reason: BrokerError | None
 
 
 @dataclass(frozen=True, slots=True)

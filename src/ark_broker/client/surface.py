@@ -194,6 +194,22 @@ def otlp(
     return programs.store(Call("POST", f"/v1/{signal}", headers=headers, body=body), retry_seconds)
 
 
+def head() -> Program[int]:
+    """The log's newest position."""
+    page = yield from programs.fetch(calls.get("sessions", limit=1), ("seq",))
+    return int(page["seq"])
+
+
+def metrics() -> Program[str]:
+    """What Prometheus reads."""
+    return programs.fetch_text(Call("GET", "/metrics"))
+
+
+def get(names: Sequence[str], parameters: Mapping[str, object]) -> Program[dict[str, Any]]:
+    """What a route answers."""
+    return programs.fetch(calls.get(*names, **parameters))
+
+
 def _origin(after: int | None, start: Start | None) -> dict[str, object]:
     if after is not None and start is not None:
         raise ValueError("give `after` or `start`, not both")

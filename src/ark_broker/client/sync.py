@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, TypeVar
 import httpx
 
 from ark_broker.client import programs, surface
-from ark_broker.client.carriers import Carrier
+from ark_broker.client.carriers import Carrier, OnPause
 from ark_broker.client.chunks import ChunkFormat
 from ark_broker.client.connection import broker_headers, broker_url
 from ark_broker.client.live import OnGap
@@ -34,6 +34,7 @@ from ark_broker.client.types import (
     Start,
     Stored,
 )
+from ark_broker.connecting import without_login
 
 Value = TypeVar("Value")
 
@@ -43,7 +44,8 @@ class Client:
 
     `url` and `token` are those of `ARK_BROKER_URL` and `ARK_BROKER_TOKEN` where they are not given. `timeout` (seconds)
     holds for one request; `retry_seconds` is how long a request is repeated that is right to repeat, where the broker
-    is away or has no room: sending events, asking, answering, streaming chunks.
+    is away or has no room: sending events, asking, answering, streaming chunks. `on_pause` is told of each wait before
+    a new try.
 
     Every method raises `Unreachable` where nobody answers, and `Refused` where the broker says no. Iterators page, or
     take a stream up again, by themselves; `contextlib.closing` closes one that is left early at once.
@@ -57,15 +59,20 @@ class Client:
         timeout: float = 30.0,
         headers: Mapping[str, str] | None = None,
         retry_seconds: float = 60.0,
+        on_pause: OnPause | None = None,
     ) -> None:
-        self.url = broker_url(url)
+        self._base = broker_url(url)
+        #: The broker, as it may be shown.
+        self.url = without_login(self._base)
+        #: See `OnPause`.
+        self.on_pause = on_pause
         self.retry_seconds = retry_seconds
         self._timeout = timeout
         self._http = httpx.Client(
-            headers=broker_headers(token, headers),
+            headers=broker_headers(self._base, token, headers),
             # Reading the system's certificates takes longer than most commands need.
             timeout=timeout,
-            verify=self.url.startswith("https:"),
+            verify=self._base.startswith("https:"),
             limits=httpx.Limits(max_connections=None),
         )
 
@@ -307,7 +314,7 @@ class Client:
 
         `model` is that of text chunks; `session` and `agent` say where the chunks belong, where nothing else does.
         """
-        delivery = Delivery(self.url, query, self.retry_seconds)
+        delivery = Delivery(self._base, query, self.retry_seconds)
         return ChunkStream(
             self._http,
             delivery,
@@ -336,15 +343,27 @@ class Client:
         """The broker's description of its API."""
         return self._run(surface.openapi())
 
+    def head(self) -> int:
+        """Position of the newest event of the log."""
+        return self._run(surface.head())
+
+    def metrics(self) -> str:
+        """Prometheus metrics, as text."""
+        return self._run(surface.metrics())
+
+    def get(self, *names: str, **parameters: object) -> dict[str, Any]:
+        """What `GET /v1/<names>?<parameters>` answers: for routes that have no method here."""
+        return self._run(surface.get(names, parameters))
+
     def _run(self, program: Program[Value]) -> Value:
-        with Carrier(self._http, self.url, self._timeout) as carrier:
+        with Carrier(self._http, self._base, self._timeout, self.on_pause) as carrier:
             run = Run(program)
             while (step := run.step) is not None:
                 carrier.carry_out(run, step)
             return run.result
 
     def _iterate(self, program: Program[None]) -> Generator[Any, None, None]:
-        with Carrier(self._http, self.url, self._timeout) as carrier:
+        with Carrier(self._http, self._base, self._timeout, self.on_pause) as carrier:
             run = Run(program)
             while (step := run.step) is not None:
                 if isinstance(step, Emit):
