@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ark_broker.model import Event
 from ark_broker.model.vocabulary import SessionStatus, provisional
-from ark_broker.sessions.summary import QuerySummary, SessionSummary, fold, move_query_events, settle
+from ark_broker.sessions.summary import MAX_TRACES, QuerySummary, SessionSummary, fold, move_query_events, settle
 from tests.support.events import NOON, child, make, root, trace
 
 State = tuple[SessionSummary, dict[str, QuerySummary]]
@@ -266,7 +266,7 @@ spans = st.fixed_dictionaries(
         "query_uid": small,
         "agent": small,
         "model": small,
-        "trace_id": st.sampled_from([None, trace(1), trace(2)]),
+        "trace_id": st.sampled_from([None, trace(1), trace(2), trace(3)]),
         "span_id": st.just("01" * 8),
         "parent_span_id": st.sampled_from([None, "02" * 8]),
         "tool": small,
@@ -296,6 +296,20 @@ fields = st.builds(
     lambda one, two, time: one | two | {"time": NOON + time}, st.one_of(spans, spans, chunks), tokens, st.integers(0, 5)
 )
 histories = st.lists(fields, max_size=14).map(lambda found: [make(n, **given) for n, given in enumerate(found)])
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, MAX_TRACES + 5)), max_size=60), st.data())
+def test_the_first_traces_of_a_query_are_kept_by_time(seen: list[tuple[int, int]], data: st.DataObject) -> None:
+    first = {number: min(time for time, other in seen if other == number) for _, number in seen}
+    history = [make(place, time=time, trace_id=trace(number)) for place, (time, number) in enumerate(seen)]
+
+    query = QuerySummary(session_id="s", name="q")
+    for event in data.draw(st.permutations(history)):
+        query.add(event)
+
+    by_time = sorted(first, key=lambda number: (first[number], trace(number)))
+    assert query.trace_ids == [trace(number) for number in by_time[:MAX_TRACES]]
+    assert query.trace_id == (query.trace_ids[0] if seen else None)
 
 
 @given(histories, st.data())

@@ -109,6 +109,7 @@ class QueryView(TypedDict, total=False):
 
     phase: str
     traceId: str
+    traceIds: list[str]
     mcpSessions: dict[str, str]
     streamId: str
     namespace: str

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ark_broker.model import Event
+from ark_broker.model import MAX_INT64, Event
 from ark_broker.model.names import shown
 from ark_broker.model.vocabulary import LLM_CHUNK, QUERY_STARTED, TASK_UPDATED, Phase, SessionStatus, is_provisional
 from ark_broker.sessions.ark import ArkQuery, ArkSession, arrival_of, names_conversation, news_of
@@ -25,6 +25,8 @@ from ark_broker.sessions.pulse import Pulse
 from ark_broker.sessions.questions import is_waited_for, sort_of
 from ark_broker.sessions.tally import NOTHING, Tally, Usage, dollars
 
+#: Traces of one query that are kept.
+MAX_TRACES: Final = 20
 #: States of an A2A task in which it waits for somebody.
 _INTERRUPTED: Final = frozenset({"input_required", "auth_required"})
 #: Stands before an agent's name in a session's search text: nobody types it, so no other name looks like an agent.
@@ -54,7 +56,9 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
     #: The earliest that was seen of each.
     first_uid: Dated | None = None
     first_trace: Dated | None = None
-    #: Likewise; what a chunk says (1) counts less than what anything else does (0).
+    #: Earliest time by trace, of all others that it was seen in: a query that waited may go on in a new one.
+    later_traces: dict[str, int] = msgspec.field(default_factory=dict)
+    #: As the first trace; what a chunk says (1) counts less than what anything else does (0).
     first_stream: tuple[int, int, str] | None = None
     #: Text of the latest evidence that the query failed, and the span that says so.
     last_error: tuple[int, str, str] | None = None
@@ -84,7 +88,7 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
         if event.query_uid is not None:
             self.first_uid = earlier(self.first_uid, time, event.query_uid)
         if event.trace_id is not None:
-            self.first_trace = earlier(self.first_trace, time, event.trace_id)
+            self._add_trace(time, event.trace_id)
         if event.stream_id is not None:
             stream = (1 if chunk else 0, time, event.stream_id)
             if self.first_stream is None or stream < self.first_stream:
@@ -101,6 +105,19 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
         else:
             self._add_outcome(event)
         self.tally.count(event)
+
+    def _add_trace(self, time: int, trace_id: str) -> None:
+        first = self.first_trace
+        if first is None or first[1] == trace_id:
+            self.first_trace = earlier(first, time, trace_id)
+            return
+        if (time, trace_id) < first:
+            self.later_traces.pop(trace_id, None)
+            self.first_trace, (time, trace_id) = (time, trace_id), first
+        if time < self.later_traces.get(trace_id, MAX_INT64):
+            self.later_traces[trace_id] = time
+            if len(self.later_traces) >= MAX_TRACES:
+                del self.later_traces[max(self.later_traces, key=lambda each: (self.later_traces[each], each))]
 
     def _add_outcome(self, event: Event) -> None:
         self.evidence.add(event)
@@ -158,6 +175,12 @@ class QuerySummary(Footprint, kw_only=True, omit_defaults=True):
     def trace_id(self) -> str | None:
         """The trace of the earliest event that has one."""
         return value_of(self.first_trace)
+
+    @property
+    def trace_ids(self) -> list[str]:
+        """The traces that it was seen in, by the earliest event of each; the first `MAX_TRACES`."""
+        later = sorted(self.later_traces, key=lambda each: (self.later_traces[each], each))
+        return later if self.first_trace is None else [self.first_trace[1], *later]
 
     @property
     def stream_id(self) -> str | None:

@@ -121,6 +121,7 @@ def _query_json(query: QuerySummary, usage: Usage) -> Entry:
         {
             "phase": query.phase,
             "traceId": query.trace_id,
+            "traceIds": query.trace_ids or None,
             "mcpSessions": query.mcp_sessions,
             "streamId": query.stream_id,
             "namespace": query.namespace,

@@ -111,6 +111,8 @@ export interface TaskState {
 export interface Query {
   phase: Phase;
   traceId?: string;
+  /** All that it was seen in, by time. */
+  traceIds?: string[];
   mcpSessions: Record<string, string>;
   streamId?: string;
   agents?: string[];

@@ -65,9 +65,14 @@ export class QueryDraft {
     const before = this.#head;
     const phase = phaseAfter(before.phase, event);
     const startedAt = before.startedAt ?? event.time;
-    const traceId = before.traceId ?? event.traceId;
-    if (phase === before.phase && startedAt === before.startedAt && traceId === before.traceId) return;
-    this.#head = { ...before, phase, startedAt, ...(traceId === undefined ? {} : { traceId }) };
+    const traceIds = withTrace(before.traceIds, event.traceId);
+    if (phase === before.phase && startedAt === before.startedAt && traceIds === before.traceIds) return;
+    this.#head = {
+      ...before,
+      phase,
+      startedAt,
+      ...(traceIds?.[0] !== undefined && { traceId: traceIds[0], traceIds }),
+    };
     if (phase === before.phase) return;
     if (!isOver(phase)) {
       delete this.#head.endedAt;
@@ -284,4 +289,12 @@ function silent(entry: Entry): Entry {
   if (entry.text === undefined) return entry;
   const { text: _text, ...rest } = entry;
   return rest;
+}
+
+/** As many as the broker keeps. */
+const MOST_TRACES = 20;
+
+function withTrace(known: string[] | undefined, traceId: string | undefined): string[] | undefined {
+  if (traceId === undefined || known?.includes(traceId) || (known?.length ?? 0) >= MOST_TRACES) return known;
+  return [...(known ?? []), traceId];
 }

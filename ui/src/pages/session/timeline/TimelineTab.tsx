@@ -63,7 +63,7 @@ interface Props extends TabProps {
 function QueryTimeline({ id, live, name, names, span, onQuery, onSpan }: Props) {
   const [selected, select] = useChoice(span, onSpan);
   const query = live.session?.queries[name];
-  const { timeline, trace, isLoading, error, retry } = useTimeline(query, live.revisions[name] ?? 0);
+  const { timeline, isTruncated, isLoading, error, retry } = useTimeline(query, live.revisions[name] ?? 0);
   const clockNow = useNow(timeline.isRunning ? FRAME_MS : NEVER_MS);
   // Producers' clocks may be ahead of this one.
   const now = timeline.isRunning ? Math.max(clockNow, timeline.end) : timeline.end;
@@ -100,14 +100,14 @@ function QueryTimeline({ id, live, name, names, span, onQuery, onSpan }: Props) 
         names={names}
         phase={query?.phase}
         zoom={zoom}
-        isTruncated={trace?.truncated === true}
+        isTruncated={isTruncated}
         onQuery={onQuery}
       />
       {timeline.rows.length === 0 ? (
         isLoading ? (
           <Loading what="the trace" />
         ) : error !== null ? (
-          <Failure error={error} retry={() => void retry()} />
+          <Failure error={error} retry={retry} />
         ) : (
           <Notice title="No spans yet">
             <p>Nothing in this query took time so far: no span, no stream, no wait.</p>

@@ -22,13 +22,9 @@ function span(id: string, start: number, duration?: number, more: Partial<Stored
   return { event: duration === undefined ? event : { ...event, duration } };
 }
 
-const traced = (...roots: SpanNode[]): Trace => ({
-  traceId: "t",
-  sessions: [],
-  queries: [],
-  events: roots.length,
-  roots,
-});
+const traced = (...roots: SpanNode[]): Trace[] => [
+  { traceId: "t", sessions: [], queries: [], events: roots.length, roots },
+];
 
 const query = (phase: Query["phase"], events: Entry[], more: Partial<Query> = {}): Query => ({
   phase,
@@ -172,14 +168,22 @@ describe("the waterfall", () => {
     expect(row(rows, "root").selfTime).toBe(1800);
   });
 
+  it("shows all traces of a query on one scale", () => {
+    const before = traced(span("before", 0, 10));
+    const after = traced(span("after", 500, 20), span("tool", 505, 5, { parentSpanId: "after" }));
+    const { rows, start, end } = layOut([...after, ...before], query("done", [], { endedAt: at(520) }));
+    expect(ids(rows)).toEqual(["before", "after", "-tool"]);
+    expect(end - start).toBe(520);
+  });
+
   it("shows how long the query waited, and that it still waits", () => {
     const asked = { type: "question.asked", ts: at(10) };
     const waiting = { type: "query.waiting", ts: at(11) };
-    const open = layOut(undefined, query("waiting", [asked, waiting]));
+    const open = layOut([], query("waiting", [asked, waiting]));
     expect(open.rows).toHaveLength(1);
     expect(open.isRunning).toBe(true);
     const over = layOut(
-      undefined,
+      [],
       query("running", [asked, waiting, { type: "question.answered", ts: at(60) }]),
     );
     expect((over.rows[0]?.end ?? 0) - (over.rows[0]?.start ?? 0)).toBe(50);

@@ -57,9 +57,9 @@ export interface Timeline {
 
 const ENDED: readonly string[] = ["done", "error", "canceled"];
 
-/** The waterfall of a query: the spans of its trace, its streams, and the times in which it waited. */
-export function layOut(trace: Trace | undefined, query: Query | undefined): Timeline {
-  const spans = spansOf(trace);
+/** The waterfall of a query: the spans of its traces, its streams, and the times in which it waited. */
+export function layOut(traces: readonly Trace[], query: Query | undefined): Timeline {
+  const spans = spansOf(traces);
   const waits = query === undefined ? [] : waitRows(query);
   const streams = query === undefined ? [] : streamRows(query);
   const over = query !== undefined && ENDED.includes(query.phase) ? moment(query.endedAt) : undefined;
@@ -99,11 +99,11 @@ function extent(rows: Row[], over: number | undefined): { start: number; end: nu
 }
 
 /** Rows of spans, and of each the id of the span above it. */
-function spansOf(trace: Trace | undefined): { rows: Row[]; above: Map<string, string> } {
+function spansOf(traces: readonly Trace[]): { rows: Row[]; above: Map<string, string> } {
   const rows = new Map<string, Row>();
   const above = new Map<string, string>();
   const others: StoredEvent[] = [];
-  for (const event of eventsOf(trace)) {
+  for (const event of eventsOf(traces)) {
     if (event.kind !== "span" || event.spanId === undefined) {
       if (event.kind !== "chunk") others.push(event);
       continue;
@@ -122,9 +122,9 @@ function spansOf(trace: Trace | undefined): { rows: Row[]; above: Map<string, st
   return { rows: [...rows.values()], above };
 }
 
-function eventsOf(trace: Trace | undefined): StoredEvent[] {
+function eventsOf(traces: readonly Trace[]): StoredEvent[] {
   const found: StoredEvent[] = [];
-  const rest = [...(trace?.roots ?? [])];
+  const rest = traces.flatMap(({ roots }) => roots);
   for (let node = rest.pop(); node !== undefined; node = rest.pop()) {
     found.push(node.event);
     if (node.children !== undefined) rest.push(...node.children);

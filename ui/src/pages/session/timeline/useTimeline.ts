@@ -1,34 +1,30 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { type UseQueryResult, useQueries, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef } from "react";
 import { traceQuery } from "../../../api/queries";
-import type { Query } from "../../../api/types";
+import type { Query, Trace } from "../../../api/types";
 import { layOut } from "./layout";
 
-/** A trace is read again at most this often while it grows. */
+/** Traces are read again at most this often while they grow. */
 const SETTLE_MS = 1_200;
+const NONE: readonly string[] = [];
 
-/** The waterfall of a query: read again, not too often, whenever `revision` has grown. */
+/** The waterfall of a query, over all its traces: read again, not too often, whenever `revision` has grown. */
 export function useTimeline(query: Query | undefined, revision: number) {
   const client = useQueryClient();
-  const traceId = query?.traceId;
-  const trace = useQuery({ ...traceQuery(traceId ?? ""), enabled: traceId !== undefined });
+  const traceIds = query?.traceIds ?? NONE;
+  const found = useQueries({ queries: traceIds.map(traceQuery), combine: together });
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  const seen = useRef({ traceId, revision });
+  const read = useRef(revision);
 
   useEffect(() => {
-    if (seen.current.traceId !== traceId) {
-      clearTimeout(timer.current);
-      timer.current = undefined;
-      seen.current = { traceId, revision };
-      return;
-    }
-    if (traceId === undefined || seen.current.revision === revision || timer.current !== undefined) return;
-    seen.current = { traceId, revision };
+    if (traceIds.length === 0 || read.current === revision || timer.current !== undefined) return;
+    read.current = revision;
     timer.current = setTimeout(() => {
       timer.current = undefined;
-      void client.invalidateQueries({ queryKey: traceQuery(traceId).queryKey });
+      for (const traceId of traceIds)
+        void client.invalidateQueries({ queryKey: traceQuery(traceId).queryKey });
     }, SETTLE_MS);
-  }, [client, traceId, revision]);
+  }, [client, traceIds, revision]);
   useEffect(() => {
     return () => {
       clearTimeout(timer.current);
@@ -36,12 +32,19 @@ export function useTimeline(query: Query | undefined, revision: number) {
     };
   }, []);
 
-  const timeline = useMemo(() => layOut(trace.data, query), [trace.data, query]);
+  const timeline = useMemo(() => layOut(found.traces, query), [found.traces, query]);
+  return { timeline, ...found };
+}
+
+/** Those that are there, and what became of the others. */
+function together(results: UseQueryResult<Trace>[]) {
   return {
-    timeline,
-    trace: trace.data,
-    isLoading: trace.isLoading,
-    error: trace.error,
-    retry: trace.refetch,
+    traces: results.flatMap(({ data }) => (data === undefined ? [] : [data])),
+    isTruncated: results.some(({ data }) => data?.truncated === true),
+    isLoading: results.some(({ isLoading }) => isLoading),
+    error: results.find(({ error }) => error !== null)?.error ?? null,
+    retry: () => {
+      for (const { isError, refetch } of results) if (isError) void refetch();
+    },
   };
 }
