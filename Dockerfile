@@ -93,6 +93,8 @@ COPY README.md LICENSE ./
 COPY alembic alembic
 COPY src src
 COPY --from=ui /build/src/ark_broker/_ui src/ark_broker/_ui
+# What is there in gzip is not needed plain: the broker unpacks it for the few clients that do not read it.
+RUN find src/ark_broker/_ui -name '*.gz' | sed 's/\.gz$//' | xargs rm
 RUN tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
  && python -m pip install --root "$APP" --ignore-installed --no-deps --no-compile --no-warn-script-location wheels/*.whl \
  && python -m compileall -q --invalidation-mode unchecked-hash -s "$APP" -p / "$APP" \

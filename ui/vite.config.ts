@@ -16,7 +16,8 @@ export default defineConfig({
     // The content security policy allows no inline script, and no data: URL but for images.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    chunkSizeWarningLimit: 700,
+    chunkSizeWarningLimit: 1800,
+    rollupOptions: { input: ["index.html", "docs.html"] },
   },
   server: { proxy: { "/v1": broker, "/health": broker, "/metrics": broker } },
   test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"] },

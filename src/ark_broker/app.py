@@ -201,6 +201,9 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         lifespan=lifespan,
+        # The usual pages for it load their scripts from other hosts: ours is part of the dashboard's build.
+        docs_url=None,
+        redoc_url=None,
         generate_unique_id_function=_operation_id,
     )
     # The hot routes are plain ASGI endpoints, and come first.

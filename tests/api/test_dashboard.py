@@ -125,6 +125,30 @@ async def test_assets_go_out_as_small_as_the_client_can_read_them(
     assert raw == {"br": b"brotli's", "gzip": gzip.compress(SCRIPT.encode(), mtime=0), None: SCRIPT.encode()}[coding]
 
 
+@pytest.mark.parametrize(("accepted", "coding"), [("gzip", "gzip"), ("identity", None)])
+async def test_an_asset_that_is_there_in_gzip_alone_can_be_read_by_everybody(
+    start_api: StartApi, build: Path, accepted: str, coding: str | None
+) -> None:
+    (build / "assets" / "main-1a2b3c4d.js").unlink()
+    async with start_api() as api:
+        response = await get(api, "/ui/assets/main-1a2b3c4d.js", Accept_Encoding=accepted)
+
+    assert response.headers.get("content-encoding") == coding
+    assert response.text == SCRIPT
+
+
+async def test_the_description_of_the_api_is_a_page_of_the_build(start_api: StartApi, build: Path) -> None:
+    async with start_api() as api:
+        missing = await get(api, "/docs")
+        (build / "docs.html").write_text("<!doctype html><title>the API</title>")
+        (build / "index.html").write_text(INDEX + "<!-- the next build -->")
+        page = await get(api, "/docs")
+
+    assert "/openapi.json" in missing.text
+    assert page.text == "<!doctype html><title>the API</title>"
+    assert_strict(page)
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -63,6 +63,16 @@ def test_what_a_page_should_not_do_is_noticed(
     assert page.evaluate("window.ran") is None
 
 
+def test_the_api_is_described_and_tried_out_without_another_host(demo: Broker, open_page: WatchedPage) -> None:
+    page = open_page(f"{demo.url}/docs")
+
+    page.locator("#operations-sessions-list_sessions").get_by_role("button").first.click()
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_role("button", name="Execute").click()
+
+    page.get_by_text('"session-abc"').first.wait_for()
+
+
 def test_an_address_can_be_reloaded_and_kept(demo: Broker, open_page: WatchedPage) -> None:
     page = open_page(f"{demo.url}/ui/sessions/session-abc")
     title = page.get_by_role("heading", name=re.compile("session-abc"))
@@ -141,4 +151,4 @@ def test_without_a_build_the_page_says_how_to_get_it(without_build: str, open_pa
     page: Page = open_page(without_build)
 
     assert "make ui" in page.locator("main").inner_text()
-    assert page.get_by_role("link").all_inner_texts() == ["/v1/sessions", "/docs"]
+    assert page.get_by_role("link").all_inner_texts() == ["/v1/sessions", "/openapi.json"]

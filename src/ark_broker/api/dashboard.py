@@ -1,4 +1,4 @@
-"""The dashboard: a built single-page application, served at `/` and below `/ui/`.
+"""The dashboard: a built single-page application, served at `/` and below `/ui/`; and the API's description at `/docs`.
 
 It is static, and shows nothing of anybody's: its pages ask `/v1` for what they show, with the login of who looks. Their
 paths are all below `/ui/`, so that none of them hides a route of the API. The policy of every answer forbids inline
@@ -7,6 +7,7 @@ script and style, and any other host (CSP level 3).
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -24,9 +25,10 @@ from starlette.types import Receive, Scope, Send
 from ark_broker.api.errors import respond_to
 from ark_broker.model.errors import NotFound
 
-#: Where `make ui` puts the build: `index.html`, `assets/*` with a hash in their names, and what else the page links.
+#: Where `make ui` puts the build: the pages, `assets/*` with a hash in their names, and what else the pages link.
 BUILD: Final = Path(__file__).parents[1] / "_ui"
 _INDEX: Final = "index.html"
+_DOCS: Final = "docs.html"
 _ASSETS: Final = "assets/"
 
 _POLICY: Final = (
@@ -64,7 +66,7 @@ _TYPES: Final[Mapping[str, str]] = {
     ".woff": "font/woff",
     ".woff2": "font/woff2",
 }
-#: Content codings that a build may have files in beside the plain ones, the smallest first.
+#: Content codings that a build may have files in, the smallest first. One that is in gzip needs no plain file beside it.
 _CODINGS: Final[tuple[tuple[str, str], ...]] = (("br", ".br"), ("gzip", ".gz"))
 
 _NO_BUILD: Final = b"""<!doctype html>
@@ -80,7 +82,8 @@ _NO_BUILD: Final = b"""<!doctype html>
 <p>The broker runs. Its dashboard has not been built, and appears here once it is.</p>
 <p>In a checkout <code>make run</code> builds it beside the broker where Node.js is there, in about a minute;
 <code>make ui</code> does in any case.</p>
-<p>All that it would show is in the API: <a href="/v1/sessions">/v1/sessions</a>, <a href="/docs">/docs</a>.</p>
+<p>All that it would show is in the API: <a href="/v1/sessions">/v1/sessions</a>, described by
+<a href="/openapi.json">/openapi.json</a>.</p>
 </main>
 </body>
 </html>
@@ -89,16 +92,18 @@ _NO_BUILD: Final = b"""<!doctype html>
 
 def routes(directory: Path | None = None) -> list[Route]:
     """The routes of the dashboard that is built in `directory`, or will be; `BUILD` where none is named."""
-    pages = Dashboard(BUILD if directory is None else directory)
-    paths = ("/", "/ui", "/ui/{name:path}")
-    return [Route(path, pages, methods=["GET"], include_in_schema=False) for path in paths]
+    found = BUILD if directory is None else directory
+    index = Dashboard(found, _INDEX)
+    pages = {"/": index, "/ui": index, "/ui/{name:path}": index, "/docs": Dashboard(found, _DOCS)}
+    return [Route(path, page, methods=["GET"], include_in_schema=False) for path, page in pages.items()]
 
 
 class Dashboard:
-    """ASGI endpoint: the build's files, and its index for every other path. A newer build is noticed by itself."""
+    """ASGI endpoint: the build's files, and its `page` for every other path. A newer build is noticed by itself."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, page: str) -> None:
         self._directory = directory
+        self._page = page
         self._build: _Build | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,14 +114,14 @@ class Dashboard:
         headers = Headers(scope=scope)
         name = scope.get("path_params", {}).get("name", "")
         build = self._current()
-        if build is not None and name in build.files and name != _INDEX:
+        if build is not None and build.has(name) and name not in build.pages:
             try:
                 return _file(build, name, headers)
             except FileNotFoundError:  # another build is taking its place
                 return _missing(scope)
         if name.startswith(_ASSETS):
             return _missing(scope)
-        return _page(_NO_BUILD if build is None else build.index, headers)
+        return _page(_NO_BUILD if build is None else build.pages.get(self._page, _NO_BUILD), headers)
 
     def _current(self) -> _Build | None:
         """The build as it is now; None where there is none."""
@@ -136,9 +141,14 @@ _State = tuple[int, int, int]
 class _Build:
     #: What changes when another build takes the directory's place.
     state: _State
-    index: bytes
+    #: HTML by its name in the directory.
+    pages: Mapping[str, bytes]
     #: Path below `/ui/` → file. What is not in here is not served, whatever the path says.
     files: Mapping[str, Path]
+
+    def has(self, name: str) -> bool:
+        """True for a file that there is, in whatever coding."""
+        return name in self.files or name + ".gz" in self.files
 
 
 def _state(directory: Path) -> _State:
@@ -152,7 +162,10 @@ def _load(directory: Path, state: _State) -> _Build:
         for path in (Path(parent, name) for name in names):
             if path.is_file() and not path.is_symlink():
                 found[path.relative_to(directory).as_posix()] = path
-    return _Build(state, (directory / _INDEX).read_bytes(), found)
+    pages = {_INDEX: (directory / _INDEX).read_bytes()}
+    if _DOCS in found:
+        pages[_DOCS] = found[_DOCS].read_bytes()
+    return _Build(state, pages, found)
 
 
 def _page(content: bytes, request: Headers) -> Response:
@@ -162,14 +175,16 @@ def _page(content: bytes, request: Headers) -> Response:
 def _file(build: _Build, name: str, request: Headers) -> Response:
     """The file, in the smallest coding that the build has and the request accepts. Raises FileNotFoundError."""
     headers = {"Cache-Control": _FOR_EVER if name.startswith(_ASSETS) else _ASK_AGAIN, "Vary": "Accept-Encoding"}
+    media = _TYPES.get(Path(name).suffix, _OTHER)
     accepted = _accepted(request.getlist("accept-encoding"))
-    path = build.files[name]
     for coding, suffix in _CODINGS:
         if coding in accepted and name + suffix in build.files:
-            headers["Content-Encoding"] = coding
-            path = build.files[name + suffix]
-            break
-    return _content(path.read_bytes(), _TYPES.get(Path(name).suffix, _OTHER), headers, request)
+            content = build.files[name + suffix].read_bytes()
+            return _content(content, media, {**headers, "Content-Encoding": coding}, request)
+    plain = build.files.get(name)
+    if plain is None:
+        return _content(gzip.decompress(build.files[name + ".gz"].read_bytes()), media, headers, request)
+    return _content(plain.read_bytes(), media, headers, request)
 
 
 def _content(content: bytes, media: str, headers: Mapping[str, str], request: Headers) -> Response:

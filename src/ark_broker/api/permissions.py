@@ -25,7 +25,6 @@ _RULES: Final[tuple[tuple[str, str, Need], ...]] = (
     ("GET", "/health", "open"),
     ("GET", "/readyz", "open"),
     ("GET", "/docs", "open"),
-    ("GET", "/docs/**", "open"),
     ("GET", "/api-docs", "open"),
     ("GET", "/openapi.json", "open"),
     ("GET", "/v1/schemas/*", "open"),

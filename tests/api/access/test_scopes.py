@@ -26,7 +26,6 @@ OPEN: Final = {
     ("GET", "/health"),
     ("GET", "/readyz"),
     ("GET", "/docs"),
-    ("GET", "/docs/oauth2-redirect"),
     ("GET", "/api-docs"),
     ("GET", "/openapi.json"),
     ("GET", "/v1/schemas/resume.json"),
@@ -338,8 +337,8 @@ async def test_no_way_of_writing_a_path_gets_past(locked: Locked, method: str) -
         if path == "/health/" and method in ("GET", "HEAD"):
             assert status == 200
         else:
-            # 400: no request at all. 404: below `/docs/` and `/v1/schemas/`, where nothing is anybody's.
-            is_nowhere = path.startswith(("/docs", "/v1/schemas/")) and method in ("GET", "HEAD")
+            # 400: no request at all. 404: below `/v1/schemas/`, where nothing is anybody's.
+            is_nowhere = path.startswith("/v1/schemas/") and method in ("GET", "HEAD")
             assert status in ((400, 401, 404, 405) if is_nowhere else (400, 401)), (method, path, status)
 
 
@@ -350,7 +349,7 @@ async def test_no_way_of_writing_a_path_gives_more_than_its_permission(locked: L
         pytest.skip("the client would tidy it")
     for method in ("POST", "DELETE"):
         assert await status_of(reader, method, path) in (400, 403), (method, path)
-    if not path.startswith(("/docs/", "/v1/schemas/", "/health/")) and "/mcp" not in path.lower():
+    if not path.startswith(("/v1/schemas/", "/health/")) and "/mcp" not in path.lower():
         assert await status_of(answerer, "GET", path) in (400, 403, 404), path
 
 

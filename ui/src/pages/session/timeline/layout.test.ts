@@ -182,10 +182,7 @@ describe("the waterfall", () => {
     const open = layOut([], query("waiting", [asked, waiting]));
     expect(open.rows).toHaveLength(1);
     expect(open.isRunning).toBe(true);
-    const over = layOut(
-      [],
-      query("running", [asked, waiting, { type: "question.answered", ts: at(60) }]),
-    );
+    const over = layOut([], query("running", [asked, waiting, { type: "question.answered", ts: at(60) }]));
     expect((over.rows[0]?.end ?? 0) - (over.rows[0]?.start ?? 0)).toBe(50);
   });
 
