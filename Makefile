@@ -91,7 +91,7 @@ conformance: dev ## Run the real instrumentation libraries against a broker; nee
 	$(BIN)/python -m tests.conformance.families $(CONFORMANCE)
 
 .PHONY: receivers
-receivers: dev ## Deliver to a real Jaeger and a real Phoenix; needs the network, and Go
+receivers: dev ## Deliver to a real Jaeger, Phoenix and OTel Collector; needs the network, and Go
 	$(BIN)/python -m tests.conformance.receivers $(TEST)
 
 bench: dev ## Measure, and print ratios

@@ -86,7 +86,7 @@ def test_the_raw_events_scroll_to_the_last_of_50000(large: Broker, open_page: Wa
     page = open_page(f"{large.url}/ui/sessions/large/raw")
     page.get_by_role("listbox", name="Events").get_by_role("option").first.wait_for()
 
-    # Its rows tell of no message; the last is known by its position in the log, which has no other session.
+    # The last is known by its position in the log, which has no other session.
     most = _scroll_to_the_end(page, "main [role=listbox]", str(MANY))
 
     assert 10 < most < MOST_ROWS

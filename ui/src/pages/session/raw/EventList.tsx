@@ -3,6 +3,7 @@ import clsx from "clsx";
 import { type KeyboardEvent, useEffect, useRef } from "react";
 import type { StoredEvent } from "../../../api/types";
 import { brief, clock } from "../../../format";
+import { contentOf, textOfChunk } from "../../../live/content";
 import styles from "./Raw.module.css";
 import type { EventLog } from "./useEventLog";
 
@@ -120,6 +121,7 @@ function Cells({ event }: { event: StoredEvent }) {
 }
 
 function aboutOf(event: StoredEvent): string {
-  const said = [event.agent, event.tool ?? event.model, event.error];
-  return brief(said.filter((each) => each !== undefined).join(" · "), 140);
+  const text = event.kind === "chunk" ? textOfChunk(event.body) : contentOf(event).message;
+  const said = [event.agent, event.tool ?? event.model, event.error, text && JSON.stringify(text.slice(0, 200))];
+  return brief(said.filter((each) => each).join(" · "), 140);
 }
