@@ -22,6 +22,8 @@ from ark_broker.settings import load_settings
 from tests.support.postgres import PostgresServer, create_database, drop_database
 from tests.support.process import Broker, StartBroker, run_command
 
+_NO_CERTIFICATES = Path(__file__).parent
+
 
 @pytest.fixture(autouse=True)
 def _nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,6 +33,10 @@ def _nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     for name in old_variables():
         monkeypatch.delenv(name, raising=False)
+    # Each client of httpx reads all the CAs that it is told of, which is 50 ms of work. Tests speak to this machine alone,
+    # or name the CA that they made: here there is none.
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(_NO_CERTIFICATES))
 
 
 @pytest.fixture(scope="session")

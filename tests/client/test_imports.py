@@ -24,9 +24,8 @@ def modules_after(statement: str) -> set[str]:
 def test_importing_the_client_loads_nothing_of_the_server() -> None:
     loaded = modules_after("import ark_broker.client")
     assert {name.partition(".")[0] for name in loaded} & _SERVER == set()
-    assert {
-        name for name in loaded if name.startswith("ark_broker.") and not name.startswith("ark_broker.client")
-    } == set()
+    own = {name for name in loaded if name.startswith("ark_broker.") and not name.startswith("ark_broker.client")}
+    assert own == {"ark_broker.connecting"}
 
 
 def test_opentelemetry_is_loaded_by_whoever_wants_it() -> None:
