@@ -25,6 +25,8 @@ _log = structlog.get_logger(__name__)
 
 #: What the server calls itself, and what a session's view calls it.
 SERVER_NAME: Final = "ark-broker"
+#: What the URI of a question has before its id.
+QUESTIONS: Final = "ark://questions/"
 #: Seconds that a call waits unless it says otherwise: below the timeouts that clients have.
 DEFAULT_WAIT: Final = 50
 MAX_WAIT: Final = 3_600
@@ -112,10 +114,13 @@ def attempt_of(session_id: str, request_id: object, grant: Grant) -> str:
 
 
 class Asking:
-    """Asks for MCP clients, on one process. What it remembers are the calls that wait here, and nothing else."""
+    """Asks for MCP clients, on one process. What it remembers are the calls that wait here, and nothing else.
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    It has no services of its own: each call comes with those that whoever makes it may use. Two namespaces may have a
+    question of one id, and that id says which of them is meant to these alone.
+    """
+
+    def __init__(self) -> None:
         #: The question that a call of this process waits for, by the call.
         self._waiting: dict[str, str] = {}
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -140,19 +145,22 @@ class Asking:
         await services.append("questions", [event])
         return await services.desk.get(event.question_id or "")
 
-    async def wait(self, question: Question, seconds: float, call: Call, report: Report) -> tuple[Question, Any]:
+    async def wait(
+        self, services: Services, question_id: str, seconds: float, call: Call, report: Report
+    ) -> tuple[Question, Any]:
         """The question once it is over, or as it is after `seconds`; and its answer. Progress is reported meanwhile.
 
-        A call that is cancelled leaves its question open.
+        `question_id`: as the caller of these services calls it. A call that is cancelled leaves its question open.
+        Raises NotFound.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
         # One task for the whole wait: a secret answer is refused while nobody waits for it.
-        waiting = loop.create_task(self._services.desk.wait(question.id, seconds))
+        waiting = loop.create_task(services.desk.wait(question_id, seconds))
         try:
             while not waiting.done():
                 elapsed = loop.time() - began
-                await report(round(elapsed, 1), seconds, f"waiting for an answer: {question.uri}")
+                await report(round(elapsed, 1), seconds, f"waiting for an answer: {QUESTIONS}{question_id}")
                 await asyncio.wait((waiting,), timeout=PROGRESS_SECONDS)
             return waiting.result()
         finally:
@@ -176,7 +184,7 @@ class Asking:
 
     def hung_up(self, services: Services, question: Question) -> None:
         """The client closed the request: since 2026-07-28 that is how a call is cancelled."""
-        if self._services.readiness.draining or self._services.tail.closing.is_set():
+        if services.readiness.draining or services.tail.closing.is_set():
             return
         task = asyncio.get_running_loop().create_task(
             self.call_off(services, question.id, "the client closed the request"), name="mcp-call-off"
@@ -204,7 +212,7 @@ class Asking:
 
 def question_id_of(text: str) -> str:
     """The id in `ark://questions/<id>`, or the id itself."""
-    return text.removeprefix("ark://questions/")
+    return text.removeprefix(QUESTIONS)
 
 
 def outcome(question: Question, answer: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from ark_broker.log.questions import list_questions
 from ark_broker.log.read import SessionFilter
 from ark_broker.mcp import looking
 from ark_broker.mcp.asking import (
+    QUESTIONS,
     SERVER_NAME,
     Asking,
     AskQuestion,
@@ -47,7 +48,6 @@ TASKS: Final = "io.modelcontextprotocol/tasks"
 _POLL_MS: Final = 2_000
 _JSON: Final = "application/json"
 _SESSIONS: Final = "ark://sessions/"
-_QUESTIONS: Final = "ark://questions/"
 #: Sessions, and open questions, that the list of resources names.
 _LISTED: Final = 20
 
@@ -196,26 +196,30 @@ class McpServer:
             return _refused(_told(error))
 
     async def _ask(self, wanted: AskQuestion, context: Context) -> types.CallToolResult | dict[str, Any]:
-        call = _call_of(context)
-        question = await self._asking.ask(self._seen_by(context), wanted, call)
+        call, services = _call_of(context), self._seen_by(context)
+        question = await self._asking.ask(services, wanted, call)
         # A secret answer is handed to whoever waits: it cannot be asked for again.
         if _takes_tasks(context) and not wanted.secret:
             return {"resultType": "task", **_task(question)}
         try:
             question, answer = await self._asking.wait(
-                question, wanted.wait_seconds, call, context.session.report_progress
+                services, question.id, wanted.wait_seconds, call, context.session.report_progress
             )
         except asyncio.CancelledError:
             if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
-                self._asking.hung_up(self._seen_by(context), question)
+                self._asking.hung_up(services, question)
             raise
         return _answered(question, answer)
 
     async def _get_answer(self, wanted: GetAnswer, context: Context) -> types.CallToolResult:
-        question = await self._seen_by(context).desk.get(question_id_of(wanted.question))
+        services, name = self._seen_by(context), question_id_of(wanted.question)
+        # What is not there is refused before anything is said of waiting.
+        await services.desk.get(name)
         # Whoever gives up waiting here did not ask, or asked in a call that is over: the question stays.
         call = Call({}, {}, context.request_id)
-        question, answer = await self._asking.wait(question, wanted.wait_seconds, call, context.session.report_progress)
+        question, answer = await self._asking.wait(
+            services, name, wanted.wait_seconds, call, context.session.report_progress
+        )
         return _answered(question, answer)
 
     def _looker(
@@ -254,7 +258,7 @@ class McpServer:
                     uri_template=_SESSIONS + "{id}", name="session", title="A session as a tree", mime_type=_JSON
                 ),
                 types.ResourceTemplate(
-                    uri_template=_QUESTIONS + "{id}",
+                    uri_template=QUESTIONS + "{id}",
                     name="question",
                     title="A question and its answer",
                     mime_type=_JSON,
@@ -275,8 +279,8 @@ class McpServer:
     async def _resource(services: Services, uri: str) -> object:
         if uri.startswith(_SESSIONS):
             return await looking.get_session(services, looking.GetSession(_from_uri(uri, _SESSIONS)))
-        if uri.startswith(_QUESTIONS):
-            return question_json(await services.desk.get(_from_uri(uri, _QUESTIONS)))
+        if uri.startswith(QUESTIONS):
+            return question_json(await services.desk.get(_from_uri(uri, QUESTIONS)))
         raise NotFound(f"no resource {uri[:200]!r}")
 
     # -- questions as tasks
@@ -292,7 +296,8 @@ class McpServer:
     async def _cancel_task(self, context: Context, params: TaskParams) -> dict[str, Any]:
         question = await self._task_question(context, params)
         if question.is_open:
-            await self._asking.call_off(self._seen_by(context), question.id, "the task was cancelled")
+            # By the name that was given: whoever has several namespaces may see two of one id.
+            await self._asking.call_off(self._seen_by(context), params.task_id, "the task was cancelled")
         return {}
 
     async def _task_question(self, context: Context, params: TaskParams) -> Question:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
 from collections import Counter
 from typing import Any, Final
+from urllib.parse import quote
 
 import pytest
 
+from ark_broker.deliver.webhook_format import answer_url
 from ark_broker.model.names import SEPARATOR
 from tests.api.access.conftest import Locked, locked_broker
-from tests.api.access.teams import SHARED, SHARED_TRACE, Team, listening, two_teams
+from tests.api.access.teams import SHARED, SHARED_TRACE, Team, Teams, listening, two_teams
 from tests.api.access.test_namespaces import requests_of, streams_of
 from tests.api.access.test_scopes import rpc
 from tests.support.api import Api
 from tests.support.mcp import HEADERS as MCP
 from tests.support.mcp import call
+from tests.support.waiting import until
 
 #: How JSON, or a URL, may write the separator.
 FORMS: Final = (SEPARATOR, json.dumps(SEPARATOR)[1:-1], "%E2%90%9F")
@@ -256,6 +260,116 @@ async def test_questions_of_one_id_are_answered_each_by_its_own(each_locked: Loc
     assert (await teams.bravo.who.get("/v1/questions/q1"))["answer"] == "yes"
     operators = await each_locked.operator.get(f"/v1/questions/q1{SEPARATOR}team-bravo")
     assert (operators["text"], operators["session"]) == ("bravo-asks", f"s1{SEPARATOR}team-bravo")
+
+
+async def ask_both(teams: Teams, **more: Any) -> None:
+    """Each asks its question `q1`."""
+    for team in (teams.alpha, teams.bravo):
+        await team.who.events({"type": "question.asked", "questionId": "q1", "text": team.named("asks"), **more})
+
+
+async def answer_by_event(team: Team) -> None:
+    await team.who.events({"type": "question.answered", "questionId": "q1", "answer": team.named("answer")})
+
+
+async def get_answer(who: Api, question: str = "q1", seconds: float = 0) -> dict[str, Any]:
+    """What the MCP tool says, which is nothing of how names are stored."""
+    arguments = {"question": question, "waitSeconds": seconds}
+    found = await rpc(who, "tools/call", {"name": "get_answer", "arguments": arguments})
+    assert not any(form in json.dumps(found, ensure_ascii=False) for form in FORMS)
+    structured: dict[str, Any] = found["result"]["structuredContent"]
+    return structured
+
+
+async def read_question(who: Api, question: str = "q1") -> dict[str, Any]:
+    """The MCP resource of a question."""
+    uri = f"ark://questions/{quote(question)}"
+    (content,) = (await rpc(who, "resources/read", {"uri": uri}))["result"]["contents"]
+    found: dict[str, Any] = json.loads(content["text"])["data"]
+    return found
+
+
+async def test_get_answer_has_the_answer_to_the_own_question_of_that_id(each_locked: Locked) -> None:
+    teams = await two_teams(each_locked)
+    await ask_both(teams)
+    await answer_by_event(teams.alpha)
+    for name in ("q1", "ark://questions/q1"):
+        found = await get_answer(teams.bravo.who, name)
+        assert (found["state"], found["question"], found.get("answer")) == ("open", "q1", None)
+        found = await get_answer(teams.alpha.who, name)
+        assert (found["state"], found["question"], found["answer"]) == ("answered", "q1", "alpha-answer")
+
+
+async def test_get_answer_waits_for_the_own_question_of_that_id(each_locked: Locked) -> None:
+    teams = await two_teams(each_locked)
+    await ask_both(teams)
+    tail = each_locked.api.services.tail
+
+    async def somebody_waits() -> bool:
+        return tail.follower_count > 0
+
+    waiting = asyncio.create_task(get_answer(teams.bravo.who, seconds=60))
+    await until(somebody_waits, what="the call to wait")
+    await answer_by_event(teams.alpha)
+    assert (await get_answer(teams.alpha.who))["answer"] == "alpha-answer"
+    await answer_by_event(teams.bravo)
+    assert (await waiting)["answer"] == "bravo-answer"
+
+
+async def test_a_secret_answer_is_not_handed_to_who_waits_for_another_question_of_that_id(locked: Locked) -> None:
+    teams = await two_teams(locked)
+    await ask_both(teams, secret=True)
+    desk = locked.api.services.desk
+
+    async def somebody_waits() -> bool:
+        return bool(desk._secret)
+
+    waiting = asyncio.create_task(get_answer(teams.bravo.who, seconds=60))
+    await until(somebody_waits, what="the call to wait")
+    refused = await teams.alpha.http.post("/v1/questions/q1/answer", json={"answer": "alphas-password"})
+    assert (refused.status_code, "nobody waits" in refused.text) == (409, True)
+    taken = await teams.bravo.http.post("/v1/questions/q1/answer", json={"answer": "bravos-password"})
+    assert taken.status_code == 200
+    assert (await waiting)["answer"] == "bravos-password"
+
+
+async def test_the_resource_of_a_question_is_the_own_one_of_that_id(each_locked: Locked) -> None:
+    teams = await two_teams(each_locked)
+    await ask_both(teams)
+    await answer_by_event(teams.alpha)
+    for team, state in ((teams.alpha, "answered"), (teams.bravo, "open")):
+        found = await read_question(team.who)
+        assert (found["id"], found["text"], found["state"]) == ("q1", team.named("asks"), state)
+        listed_ones = str(await rpc(team.who, "resources/list", {}))
+        assert ("ark://questions/q1" in listed_ones) is (state == "open")
+
+
+async def test_who_has_several_namespaces_gets_the_answer_to_the_one_that_is_meant(locked: Locked) -> None:
+    teams = await two_teams(locked)
+    await ask_both(teams)
+    for team in (teams.alpha, teams.bravo):
+        await answer_by_event(team)
+    both = await locked.person(["read"], ["team-alpha", "team-bravo"])
+    for team in (teams.alpha, teams.bravo):
+        name = f"q1{SEPARATOR}{team.namespace}"
+        assert (await get_answer(both, name))["answer"] == team.named("answer")
+        assert (await get_answer(both, name, seconds=30))["answer"] == team.named("answer")
+        assert (await read_question(both, name))["text"] == team.named("asks")
+
+
+@pytest.mark.parametrize("namespaces", [None, ["team-bravo"], ["team-alpha", "team-bravo"]], ids=["all", "one", "two"])
+async def test_the_address_that_a_webhook_tells_is_that_of_the_one_question(
+    locked: Locked, namespaces: list[str] | None
+) -> None:
+    teams = await two_teams(locked)
+    await ask_both(teams)
+    who = await locked.person(["read", "answer"], namespaces)
+    url = answer_url(await locked.api.services.desk.get(f"q1{SEPARATOR}team-bravo"), str(who.http.base_url))
+    assert url is not None
+    taken = await who.http.post(url, json={"answer": "yes"})
+    assert taken.status_code == 200, taken.text
+    assert (await teams.bravo.who.get("/v1/questions/q1"))["state"] == "answered"
+    assert (await teams.alpha.who.get("/v1/questions/q1"))["state"] == "open"
 
 
 async def test_conversations_of_one_id_are_sessions_of_their_own(each_locked: Locked) -> None:
