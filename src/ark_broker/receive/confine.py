@@ -21,6 +21,9 @@ def confine(events: Sequence[Event], namespaces: frozenset[str]) -> None:
 
     Who has one namespace need not name it, and is not asked: `k8s.namespace.name` of a span says where its program
     runs, which may be elsewhere. Who has several has to say which. Raises Forbidden.
+
+    An event that is confined already keeps its identity: whoever sends the same events to the log again, because it was
+    said to be away, may find that it has them after all.
     """
     only = next(iter(namespaces)) if len(namespaces) == 1 else None
     for event in events:
@@ -30,6 +33,8 @@ def confine(events: Sequence[Event], namespaces: frozenset[str]) -> None:
             raise Forbidden("the token is for several namespaces: each event has to name one of them")
         elif event.namespace not in namespaces:
             raise Forbidden(f"the token is not for the namespace {event.namespace[:100]!r}")
+        if event.confined:
+            continue
         identity = confined_id(event.id, event.namespace)
         if event.question_id == event.id.hex():
             # A question that is asked here is called by the identity of the event that asks.

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from ark_broker.log.transaction import Commit, Transaction
+from ark_broker.log.writer import Writer
+from ark_broker.model import Event
+from tests.api.access.conftest import locked_broker
 from tests.api.ark.support import data, items, log, ok, operation, post_events, raw_stream, text, watch
 from tests.support.api import Api, StartApi, serve
 from tests.support.sse import listen
@@ -495,6 +500,46 @@ async def test_two_producers_of_one_stream_lose_nothing(each_api: Api) -> None:
         assert [number for number in seen if number // 100 == producer] == list(
             range(100 * producer, 100 * producer + 100)
         )
+
+
+@contextmanager
+def late(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Awaitable[None]]]:
+    """The next commit is done, and said to be only once the call that is yielded has seen somebody try again."""
+    done = asyncio.Event()
+    transact = writer._transact
+
+    async def first(run: Callable[[Transaction], Awaitable[list[Event]]]) -> Commit:
+        monkeypatch.setattr(writer, "_transact", transact)
+        commit = await transact(run)
+        await done.wait()
+        return commit
+
+    async def tried_again() -> None:
+        async def is_queued() -> bool:
+            return len(writer._queue) > 0
+
+        await until(is_queued, what="the same to be sent to the log again")
+        done.set()
+
+    monkeypatch.setattr(writer, "_transact", first)
+    yield tried_again
+    done.set()
+
+
+@pytest.mark.parametrize("namespaces", [None, ["team-a"]], ids=["all", "one"])
+async def test_what_is_committed_after_the_log_was_said_to_be_away_is_stored_once(
+    database_url: str, namespaces: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with locked_broker(database_url, ack_timeout_seconds=0.1) as locked:
+        who = await locked.person(["ingest", "read"], namespaces)
+        writer = locked.api.services.writer
+        for send in (who.chunks("q1", "1", "2"), who.complete("q1")):
+            with late(writer, monkeypatch) as tried_again:
+                sending = asyncio.create_task(send)
+                await tried_again()
+                await sending
+        assert [item["data"]["chunk"] for item in await items(who, "/stream")] == [1, 2, "[DONE]"]
+        assert await replay(who, "q1") == ["1", "2", "[DONE]"]
 
 
 async def test_chunks_are_numbered_so_that_a_reader_can_resume(each_api: Api) -> None:
