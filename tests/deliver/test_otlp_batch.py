@@ -16,6 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, TracesData
 from ark_broker.deliver.otlp_batch import FORWARDED_BY, compress, cut, encode, prepare
 from ark_broker.deliver.upstreams import Upstream
 from ark_broker.model import Event
+from ark_broker.model.names import SEPARATOR, qualified
 from ark_broker.receive.otlp import decode_traces
 from tests.receive.support import requests, spans
 
@@ -185,6 +186,20 @@ def test_the_session_is_added_where_it_is_known_and_the_span_names_none() -> Non
     assert sessions(guessed, adding) == []
     assert sessions(moved, adding) == ["own"]
     assert sessions(known, msgspec.structs.replace(adding, redact=("session.id",))) == []
+
+
+def test_a_session_is_added_by_the_name_that_its_namespace_uses() -> None:
+    """As it is in the spans of that session that name it themselves."""
+    adding = msgspec.structs.replace(PLAIN, session_attribute=True)
+    (event,) = events_of(request_of())
+    second = msgspec.structs.replace(event, namespace="team-b", session_id=qualified("chat-1", "team-b"))
+    prepared = prepare([second], adding, LOG)
+    (outgoing,) = prepared.spans
+    (attribute,) = outgoing.span.attributes
+    assert (attribute.key, attribute.value.string_value) == ("session.id", "chat-1")
+    assert SEPARATOR.encode() not in encode(prepared.spans)
+    # What may become a dead letter, or is sent again, is the event as the log has it.
+    assert outgoing.event is second
 
 
 def test_redacted_attributes_are_left_out_everywhere() -> None:

@@ -23,6 +23,7 @@ from ark_broker.deliver.webhook_format import (
 )
 from ark_broker.model import Event, event_id
 from ark_broker.model.errors import BadInput
+from ark_broker.model.names import SEPARATOR, qualified
 from ark_broker.sessions.questions import Question
 
 # The example of the reference libraries (github.com/standard-webhooks/standard-webhooks).
@@ -281,6 +282,38 @@ def test_options_however_deep_are_no_error(depth: int) -> None:
     asked = question(options=[nested(depth)], state="answered", answer=nested(depth))
     json.loads(webhook_body(event(), asked, BASE))
     json.loads(slack_body(event(), asked, BASE))
+
+
+# --- Names that two namespaces use ---------------------------------------------------------------------------------
+
+
+def second_ones() -> tuple[Event, Question]:
+    """A question of a namespace, where another one has a session, and a question, of the same names."""
+    session, name = qualified("chat-1", "team-b"), qualified("approval-1", "team-b")
+    return (
+        event(type="question.asked", namespace="team-b", session_id=session, question_id=name),
+        question(id=name, namespace="team-b", session_id=session),
+    )
+
+
+def test_a_body_has_the_names_that_the_namespace_uses() -> None:
+    happened, asked = second_ones()
+    data = json.loads(webhook_body(happened, asked, None))["data"]
+    assert (data["session"], data["namespace"]) == ("chat-1", "team-b")
+    assert (data["question"]["id"], data["question"]["uri"]) == ("approval-1", "ark://questions/approval-1")
+    message = json.loads(slack_body(happened, asked, None))
+    fields = [item["text"] for item in message["blocks"][-1]["fields"]]
+    assert fields == ["Session\nchat-1", "Namespace\nteam-b", "Question\nark://questions/approval-1"]
+    for body in (webhook_body(happened, asked, None), slack_body(happened, asked, None)):
+        assert SEPARATOR not in body.decode()
+
+
+def test_an_answer_url_leads_to_that_question_whoever_answers() -> None:
+    """Somebody who sees all namespaces would answer the other one's by the name that both use."""
+    happened, asked = second_ones()
+    url = "https://broker.example.com/v1/questions/approval-1%E2%90%9Fteam-b/answer"
+    assert json.loads(webhook_body(happened, asked, BASE))["data"]["question"]["answerUrl"] == url
+    assert json.loads(slack_body(happened, asked, BASE))["blocks"][-1]["text"]["text"] == f"Answer with a POST to {url}"
 
 
 # --- For Slack -----------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from ark_broker.deliver.webhook_format import generate_secret, parse_secret, ver
 from ark_broker.log.cursors import Cursors
 from ark_broker.model import Event
 from ark_broker.model.errors import BadInput, Conflict, NotFound
+from ark_broker.model.names import qualified
 from tests.deliver.conftest import Process
 from tests.deliver.test_deliveries import caught_up, status, until_status
 from tests.support.events import NOON, make
@@ -43,8 +44,8 @@ def event(name: str, type_: str = "query.failed", **fields: Any) -> Event:
     return make(name + type_, **(given | fields | {"body": body}))
 
 
-def asked(question_id: str, **fields: Any) -> Event:
-    return event(question_id, "question.asked", question_id=question_id, body={"text": "Go on?"}, **fields)
+def asked(question_id: str, text: str = "Go on?", **fields: Any) -> Event:
+    return event(question_id, "question.asked", question_id=question_id, body={"text": text}, **fields)
 
 
 def queries(receiver: Receiver) -> list[str]:
@@ -185,6 +186,34 @@ async def test_what_the_receiver_refuses_is_a_dead_letter_and_can_be_sent_again(
     assert (resent.delivered, resent.dead, resent.remaining) == (1, 0, 0)
     assert queries(receiver) == ["a", "b", "bad"]
     assert await deliveries.dead_letters(HOOK, after=0, limit=10) == []
+
+
+async def test_a_question_that_two_namespaces_have_is_told_by_its_name_also_when_it_is_sent_again(
+    process: Process, receiver: Receiver
+) -> None:
+    receiver.answer = lambda _: Response(status_code=400)
+    deliveries = await process.deliveries(rules=[rule(receiver, "question.asked")], public_url="https://ark.example")
+    stored = qualified("approval-1", "team-b")
+    await process.writer.append(
+        [
+            asked("approval-1", "Of a?", namespace="team-a"),
+            asked(stored, "Of b?", namespace="team-b", session_id=qualified("s1", "team-b")),
+        ]
+    )
+    await until_status(deliveries, lambda found: found.state.dead == 2, HOOK)
+    _, letter = await deliveries.dead_letters(HOOK, after=0, limit=10)
+    # The operator, who sees all namespaces, reads the names of the log; and by these it is sent again.
+    assert letter.event.question_id == stored
+
+    receiver.answer = fine
+    assert (await deliveries.resend(HOOK, None)).delivered == 2
+
+    told = [orjson.loads(received.body)["data"] for received in receiver.received]
+    assert [(data["session"], data["question"]["id"], data["question"]["text"]) for data in told] == [
+        ("s1", "approval-1", "Of a?"),
+        ("s1", "approval-1", "Of b?"),
+    ] * 2
+    assert told[0]["question"]["answerUrl"] != told[1]["question"]["answerUrl"]
 
 
 async def test_a_redirect_is_not_followed(sqlite_process: Process, receiver: Receiver) -> None:

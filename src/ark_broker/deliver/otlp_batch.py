@@ -1,7 +1,8 @@
 """Stored spans → bodies of `ExportTraceServiceRequest`s, in protobuf.
 
 What leaves is what came in, field by field, save for what an upstream's configuration changes: attributes left out
-(`redact`), `session.id` added (`session_attribute`), and the mark on resources (`mark`).
+(`redact`), `session.id` added (`session_attribute`) as the session's namespace calls it, and the mark on resources
+(`mark`).
 
 Two brokers that send to each other would do so for ever. A span whose resource has this log's id in
 `ark_broker.forwarded_by` (a text, or an array of texts) has been here, and is not sent. As the mark edits the data,
@@ -20,6 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from ark_broker.deliver.upstreams import Upstream
+from ark_broker.log.confine import unqualified
 from ark_broker.model import Event
 from ark_broker.model.vocabulary import is_provisional
 from ark_broker.receive.otlp import schema
@@ -197,10 +199,12 @@ def _brokers(resource: Json | None) -> list[str]:
 
 
 def _span(told: Json, event: Event, upstream: Upstream, redact: _Redact) -> Any:
-    if upstream.session_attribute and event.session_id and not is_provisional(event.session_id):
+    # As spans of that session call it that name it themselves.
+    session_id = unqualified(event).session_id
+    if upstream.session_attribute and session_id and not is_provisional(session_id):
         attributes = told.get("attributes", [])
         if all(item["key"] != _SESSION for item in attributes):
-            session = {"key": _SESSION, "value": {"stringValue": event.session_id}}
+            session = {"key": _SESSION, "value": {"stringValue": session_id}}
             told = {**told, "attributes": [*attributes, session]}
     span = Span()
     fill(span, _redacted_span(told, redact), schema.SPAN)

@@ -2,6 +2,9 @@
 
 Pure: nothing here sends. https://www.standardwebhooks.com says what is signed, and how; Slack's "Formatting message
 text" and "Block Kit" say what is escaped, and how long a text may be.
+
+What is told has the names that a namespace uses itself (`model.names`), also where the log has another form of them;
+only the address of an answer has that form (`answer_url`).
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from urllib.parse import quote
 
 import orjson
 
+from ark_broker.log.confine import unqualified
 from ark_broker.model import Event
 from ark_broker.model.errors import BadInput
 from ark_broker.model.timestamps import rfc3339
@@ -122,17 +126,25 @@ def webhook_body(event: Event, question: Question | None, base_url: str | None) 
     `error`, and the `question` that the event is about. `base_url` is where people reach the broker: a question that
     they can answer there has an `answerUrl`.
     """
+    event, question, url = _told(event, question, base_url)
     for limit in _TEXT_LIMITS:
         body = orjson.dumps(
             {
                 "type": _cut(event.type, limit),
                 "timestamp": rfc3339(event.time),
-                "data": _event_data(event, limit) | _question_data(question, base_url, limit),
+                "data": _event_data(event, limit) | _question_data(question, url, limit),
             }
         )
         if len(body) <= MAX_BODY:
             break
     return body
+
+
+def _told(event: Event, question: Question | None, base_url: str | None) -> tuple[Event, Question | None, str | None]:
+    """The two as they are told, and where to answer."""
+    if question is None:
+        return unqualified(event), None, None
+    return unqualified(event), unqualified(question), answer_url(question, base_url)
 
 
 def _event_data(event: Event, limit: int) -> dict[str, object]:
@@ -149,7 +161,7 @@ def _event_data(event: Event, limit: int) -> dict[str, object]:
     return {"id": event.id.hex(), **{name: _cut(text, limit) for name, text in texts.items() if text}}
 
 
-def _question_data(question: Question | None, base_url: str | None, limit: int) -> dict[str, object]:
+def _question_data(question: Question | None, url: str | None, limit: int) -> dict[str, object]:
     if question is None:
         return {}
     found: dict[str, object | None] = {
@@ -163,7 +175,7 @@ def _question_data(question: Question | None, base_url: str | None, limit: int) 
         "secret": question.secret or None,
         "deadline": None if question.deadline is None else rfc3339(question.deadline),
         "answerable": question.is_open and question.is_answerable,
-        "answerUrl": answer_url(question, base_url),
+        "answerUrl": url,
         "answeredBy": question.answered_by and _cut(question.answered_by, limit),
     }
     shown = {name: value for name, value in found.items() if value is not None}
@@ -174,7 +186,11 @@ def _question_data(question: Question | None, base_url: str | None, limit: int) 
 
 
 def answer_url(question: Question, base_url: str | None) -> str | None:
-    """Where an answer is POSTed; None for a question that is over, or is answered elsewhere, or nobody says where."""
+    """Where an answer is POSTed; None for a question that is over, or is answered elsewhere, or nobody says where.
+
+    `question`: as the log has it. Its stored name leads everybody to it; by the name that it shares with a question of
+    another namespace, whoever sees both would answer the other one.
+    """
     if not base_url or not question.is_open or not question.is_answerable or len(question.id) > 256:
         return None
     return f"{base_url.rstrip('/')}/v1/questions/{quote(_clean(question.id), safe='')}/answer"
@@ -217,6 +233,7 @@ def slack_body(event: Event, question: Question | None, base_url: str | None) ->
     All that came from telemetry stands in `plain_text`, where Slack reads no formatting, links or mentions, and is
     escaped besides. No secret is in it, and no answer.
     """
+    event, question, url = _told(event, question, base_url)
     title = re.sub("[._]+", " ", event.type).strip().capitalize()
     detail = (question.text if question is not None else None) or event.error
     blocks: list[dict[str, object]] = [{"type": "header", "text": _plain(_one_line(title), _SLACK_HEADER)}]
@@ -227,7 +244,6 @@ def slack_body(event: Event, question: Question | None, base_url: str | None) ->
     fields = [_plain(f"{name}\n{_one_line(text)}", _SLACK_FIELD) for name, text in _slack_fields(event, question)]
     if fields:
         blocks.append({"type": "section", "fields": fields})
-    url = None if question is None else answer_url(question, base_url)
     if url is not None:
         blocks.append({"type": "section", "text": _plain(f"Answer with a POST to {url}", _SLACK_SECTION)})
     return orjson.dumps(
