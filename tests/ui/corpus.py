@@ -40,7 +40,7 @@ NAMES: Final = ("__proto__", "constructor", "toString", "../../..", "%2e%2e%2f",
 SESSION: Final = "<img src=x onerror=window.__xss=1>"
 
 
-def _name(text: str) -> str:
+def name_of(text: str) -> str:
     """The text as names may be: without control characters, of 256 characters at most."""
     return "".join(character for character in text if character.isprintable())[:256]
 
@@ -56,7 +56,7 @@ def fill(broker: Broker) -> None:
 
 
 def _spans(http: httpx.Client, number: int, text: str) -> None:
-    name = _name(text)
+    name = name_of(text)
     attributes = {
         "session.id": SESSION,
         "query.name": name,
@@ -85,7 +85,7 @@ def _spans(http: httpx.Client, number: int, text: str) -> None:
 
 
 def _events(http: httpx.Client, text: str) -> None:
-    where = {"sessionId": SESSION, "query": _name(text), "agent": text}
+    where = {"sessionId": SESSION, "query": name_of(text), "agent": text}
     events: list[dict[str, Any]] = [
         {"type": "query.started", "input": text},
         {"type": "tool.call", "tool": text, "input": {text: text}, "output": text},
@@ -100,7 +100,7 @@ def _events(http: httpx.Client, text: str) -> None:
 
 def _chunks(http: httpx.Client, text: str) -> None:
     chunk = {"object": "chat.completion.chunk", "model": text, "choices": [{"index": 0, "delta": {"content": text}}]}
-    path = httpx.URL("/").copy_with(raw_path=b"/stream/" + _segment(_name(text)))
+    path = httpx.URL("/").copy_with(raw_path=b"/stream/" + _segment(name_of(text)))
     http.post(path, content=json.dumps(chunk) + "\n").raise_for_status()
 
 
@@ -115,6 +115,6 @@ def _question(http: httpx.Client, text: str) -> None:
         "description": text,
         "properties": {"field": {"type": "string", "title": text, "description": text, "enum": [text, "other"]}},
     }
-    about = {"session": SESSION, "query": _name(text), "text": text, "context": text, "askedBy": text}
+    about = {"session": SESSION, "query": name_of(text), "text": text, "context": text, "askedBy": text}
     for form in ({"schema": schema}, {"options": [text, "other"]}):
         http.post("/v1/questions", json=about | form).raise_for_status()

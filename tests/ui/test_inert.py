@@ -6,25 +6,26 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from tests.support.process import Broker
+from tests.support.waiting import wait_until
 from tests.ui.conftest import WatchedPage, running
-from tests.ui.corpus import CORPUS, SESSION, fill
+from tests.ui.corpus import CORPUS, SESSION, fill, name_of
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 _SESSION: Final = f"/ui/sessions/{quote(SESSION, safe='')}"
-PAGES: Final = (
-    "/ui/sessions",
-    _SESSION,
-    f"{_SESSION}/timeline",
-    f"{_SESSION}/conversation",
-    f"{_SESSION}/raw",
-    "/ui/inbox",
-    "/ui/overview",
-)
+#: Each page, and what is there once it shows what it was asked for.
+PAGES: Final = {
+    "/ui/sessions": "main a[href*=sessions]",
+    _SESSION: "[role=treeitem]",
+    f"{_SESSION}/conversation": "article",
+    "/ui/inbox": "main form",
+    "/ui/overview": "main table",
+}
 
 #: Elements and attributes that no page of ours has; what they are comes back.
 _FOREIGN: Final = """() => {
@@ -47,10 +48,12 @@ _FOREIGN: Final = """() => {
   }
   return found;
 }"""
-#: Opens what is closed and in sight; returns how much that was.
-_OPEN: Final = """() => {
-  const closed = [...document.querySelectorAll('main [aria-expanded=false], main details:not([open]) > summary')];
-  closed.slice(0, 40).forEach(element => element.click());
+#: The id of the row that is chosen.
+_CHOSEN: Final = "() => document.querySelector('main [aria-selected=true]')?.id"
+#: Opens what is closed below an element; returns how much that was.
+_OPEN: Final = """element => {
+  const closed = [...element.querySelectorAll('[aria-expanded=false], details:not([open]) > summary')];
+  closed.slice(0, 40).forEach(each => each.click());
   return closed.length;
 }"""
 #: Scrolls everything that scrolls on by a page; returns whether anything did.
@@ -76,25 +79,73 @@ def infested(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         yield broker
 
 
+def opened(open_page: WatchedPage, url: str, sign: str) -> Page:
+    page = open_page(url)
+    page.locator(sign).first.wait_for()
+    return page
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_what_telemetry_says_stays_text(infested: Broker, open_page: WatchedPage, path: str) -> None:
-    page = open_page(f"{infested.url}{path}")
-    page.locator("main h1, main h2").first.wait_for()
+    page = opened(open_page, f"{infested.url}{path}", PAGES[path])
 
     seen = _look_at_everything(page)
 
+    _assert_untouched(page, infested)
+    assert any(text[:20] in seen for text in (SESSION, *CORPUS)), "nothing of it was shown at all"
+
+
+def test_every_stored_event_stays_text(infested: Broker, open_page: WatchedPage) -> None:
+    page = opened(open_page, f"{infested.url}{_SESSION}/raw", "main [role=option]")
+
+    session = httpx.get(f"{infested.url}/v1/sessions/{quote(SESSION, safe='')}").raise_for_status().json()
+
+    events = page.get_by_role("listbox", name="Events")
+    seen = _step_through(page, events, "The chosen event", session["counts"]["events"])
+
+    _assert_untouched(page, infested)
+    assert [text for text in CORPUS if name_of(text)[:12] not in seen] == []
+
+
+@pytest.mark.parametrize("text", CORPUS)
+def test_every_span_stays_text(infested: Broker, open_page: WatchedPage, text: str) -> None:
+    query = quote(name_of(text), safe="")
+    page = opened(open_page, f"{infested.url}{_SESSION}/timeline?query={query}", "main [role=treeitem]")
+
+    spans = page.get_by_role("tree", name="Spans by time")
+    seen = _step_through(page, spans, "The chosen span", page.get_by_role("treeitem").count())
+
+    _assert_untouched(page, infested)
+    assert name_of(text)[:12] in seen
+
+
+def _assert_untouched(page: Page, broker: Broker) -> None:
     assert page.evaluate("window.__xss") is None
-    assert page.url.startswith(infested.url)
+    assert page.url.startswith(broker.url)
     assert page.locator("main").is_visible()
-    if "overview" not in path:
-        assert any(text[:20] in seen for text in (SESSION, *CORPUS)), "nothing of it was shown at all"
+
+
+def _step_through(page: Page, list_of_rows: Locator, detail: str, rows: int) -> str:
+    """Choose one row after the other, and open all that is to be opened in its details; returns the text seen."""
+    pane = page.get_by_role("complementary", name=detail)
+    seen: list[str] = []
+    for _ in range(rows):
+        before = page.evaluate(_CHOSEN)
+        list_of_rows.press("ArrowDown")
+        wait_until(lambda before=before: page.evaluate(_CHOSEN) != before, what=f"the row after {before}")
+        pane.wait_for()
+        while pane.evaluate(_OPEN):
+            assert page.evaluate(_FOREIGN) == []
+        assert page.evaluate(_FOREIGN) == []
+        seen.append(pane.inner_text())
+    return "\n".join(seen)
 
 
 def _look_at_everything(page: Page) -> str:
     """Open, hover and scroll to the end, checking on the way; returns the text that was seen."""
     seen = []
     for _ in range(60):
-        while_open = page.evaluate(_OPEN)
+        while_open = page.locator("main").evaluate(_OPEN)
         seen.append(page.locator("main").inner_text())
         assert page.evaluate(_FOREIGN) == []
         if not page.evaluate(_SCROLL) and not while_open:

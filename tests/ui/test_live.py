@@ -83,11 +83,21 @@ def assert_each_once(page: Page, many: int) -> None:
     assert places == sorted(places)
 
 
+def test_an_event_that_has_two_rows_is_noticed(lasting: Broker, open_page: WatchedPage) -> None:
+    send(lasting, 0, 20, "doubled")
+    send(lasting, 7, 8, "doubled")
+    page = open_page(f"{lasting.url}/ui/sessions/doubled")
+    page.get_by_role("treeitem").first.wait_for()
+
+    with pytest.raises(AssertionError, match="event-00007"):
+        assert_each_once(page, 20)
+
+
 def test_the_demo_appears_in_the_list_and_builds_itself(broker: Broker, open_page: WatchedPage) -> None:
     page = open_page(broker.url)
     page.get_by_role("status").filter(has_text="Live").wait_for()
 
-    with demo_playing(broker, "--no-ask", "--speed", "3") as demo:
+    with demo_playing(broker, "--no-ask", "--speed", "human") as demo:
         session = page.get_by_role("link", name="session-abc")
         session.wait_for()
         assert demo.poll() is None, "it was seen only when it was over"

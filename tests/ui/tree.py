@@ -21,7 +21,7 @@ _COLLECT: Final = """async (tree, pattern) => {
     most = Math.max(most, rows.length);
     for (const row of rows) {
       const text = row.textContent.match(wanted)?.[0];
-      if (text !== undefined) (found[text] ??= new Set()).add(Number(row.dataset.index));
+      if (text !== undefined) (found[text] ??= new Set()).add(Number(row.closest('[data-index]').dataset.index));
     }
     if (isLast) break;
     tree.scrollTop += tree.clientHeight / 2;
