@@ -33,7 +33,7 @@ def _nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     for name in old_variables():
         monkeypatch.delenv(name, raising=False)
-    # Each client of httpx reads all the CAs that it is told of, which is 50 ms of work. Tests speak to this machine alone,
+    # Each client of httpx reads all the CAs that it is told of: 50 ms of work. Tests speak to this machine alone,
     # or name the CA that they made: here there is none.
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("SSL_CERT_DIR", str(_NO_CERTIFICATES))
@@ -114,10 +114,12 @@ def broker(start_broker: StartBroker, database_url: str) -> Broker:
     return start_broker(database_url)
 
 
-#: Suites of which each test starts, kills or feeds real processes: minutes in all.
+#: What starts, kills or feeds many real processes, or goes through everything there is: minutes in all.
 _SLOW = (
     "tests/api/access/test_ended_tokens.py",
     "tests/api/access/test_same_names.py",
+    "tests/api/ark/test_defects.py::test_readers_that_do_not_read_cost_no_memory",
+    "tests/api/ark/test_defects.py::test_watches_are_the_same_on_every_broker",
     "tests/chaos/",
     "tests/cli/test_acting.py",
     "tests/cli/test_demo.py",
@@ -125,17 +127,35 @@ _SLOW = (
     "tests/cli/test_live.py",
     "tests/cli/test_questions.py",
     "tests/cli/test_reading.py",
+    "tests/cli/test_serve.py::test_workers_share_one_port",
     "tests/cli/test_token.py",
     "tests/client/test_chunks.py",
     "tests/client/test_otel.py",
     "tests/client/test_programs.py",
     "tests/client/test_restarts.py",
+    "tests/conformance/test_families.py::test_in_any_order_one_by_one_and_twice",
+    "tests/conformance/test_otlp_grpc.py::test_workers_share_the_port",
     "tests/deliver/test_loops.py",
     "tests/deliver/test_long_outage.py",
     "tests/e2e/",
 )
-#: What is above the log: there the databases differ, and its own tests run on both. Here the second one is slow.
-_ABOVE_THE_LOG = ("tests/api/access/", "tests/api/ark/", "tests/cli/", "tests/mcp/")
+#: What is above the log: there the databases differ, and its own tests run on both, as do those of the routes that all
+#: depends on. Here the second one is slow.
+_ABOVE_THE_LOG = (
+    "tests/api/access/",
+    "tests/api/ark/",
+    "tests/api/test_a2a.py",
+    "tests/api/test_chat.py",
+    "tests/api/test_export.py",
+    "tests/api/test_links.py",
+    "tests/api/test_queries.py",
+    "tests/api/test_replay.py",
+    "tests/api/test_resume.py",
+    "tests/cli/",
+    "tests/conformance/",
+    "tests/mcp/",
+    "tests/test_docs.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
