@@ -38,9 +38,12 @@ const SILENCE_MS = 40_000;
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 10_000;
 /** A page that nobody sees gives its connection back after this time: browsers have six for a host, over all tabs. */
-const HIDDEN_MS = 60_000;
+export const HIDDEN_MS = 5_000;
 
-/** Follow a stream until `close`: it comes back by itself, after the last frame that it got. */
+/**
+ * Follow a stream until `close`: it comes back by itself, after the last frame that it got. A page that nobody sees has
+ * no connection: it begins, or goes on where it was, when somebody looks.
+ */
 export function openStream<T>(options: StreamOptions<T>): Stream {
   const live = new LiveStream(options);
   live.start();
@@ -67,7 +70,7 @@ class LiveStream<T> implements Stream {
   start(): void {
     document.addEventListener("visibilitychange", this.#onVisibility);
     window.addEventListener("online", this.#reconnectNow);
-    void this.#connect();
+    this.#reconnectNow();
   }
 
   close(): void {
@@ -84,7 +87,7 @@ class LiveStream<T> implements Stream {
 
   readonly #onVisibility = (): void => {
     clearTimeout(this.#hiddenTimer);
-    if (document.visibilityState === "hidden") {
+    if (isHidden()) {
       this.#hiddenTimer = setTimeout(() => this.#drop(), HIDDEN_MS);
     } else if (this.#connection === undefined) {
       this.#reconnectNow();
@@ -95,7 +98,7 @@ class LiveStream<T> implements Stream {
     if (this.#closed) return;
     this.#drop();
     this.#retryMs = FIRST_RETRY_MS;
-    void this.#connect();
+    if (!isHidden()) void this.#connect();
   };
 
   #drop(): void {
@@ -181,7 +184,7 @@ class LiveStream<T> implements Stream {
     if (this.#scheduled) return;
     this.#scheduled = true;
     // A page that is not shown gets no animation frames.
-    if (document.visibilityState === "hidden") setTimeout(this.#flush, 100);
+    if (isHidden()) setTimeout(this.#flush, 100);
     else requestAnimationFrame(this.#flush);
   }
 
@@ -213,7 +216,11 @@ class LiveStream<T> implements Stream {
     const pause = this.#retryMs * (0.5 + Math.random() / 2);
     this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
     this.#timer = setTimeout(() => {
-      if (!this.#closed && document.visibilityState !== "hidden") void this.#connect();
+      if (!this.#closed && !isHidden()) void this.#connect();
     }, pause);
   }
+}
+
+function isHidden(): boolean {
+  return document.visibilityState === "hidden";
 }
