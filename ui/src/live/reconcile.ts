@@ -1,6 +1,6 @@
 import type { Entry, Json, Query, QueryAnswer, Session, StoredEvent } from "../api/types";
 import { bookOf, failuresOf, type LiveView, ownQuery, withOpenRuns } from "./book";
-import { fold, withPhases } from "./fold";
+import { fold, positionOf, withPhases } from "./fold";
 import { isOver } from "./kinds";
 
 /**
@@ -27,7 +27,44 @@ export function reconcile(view: LiveView, answer: QueryAnswer, since: readonly S
     [name],
     view.session,
   );
-  return fold({ ...view, session, books, failures: failuresOf(books) }, since);
+  const missing = unseen(view, answer, since);
+  const { events, chunks } = view.session.counts;
+  const folded = fold({ ...view, session, books, failures: failuresOf(books) }, since);
+  // What is folded again was counted when it came.
+  const counts = {
+    ...folded.session.counts,
+    events: events + missing.events,
+    chunks: chunks + missing.chunks,
+  };
+  return { ...folded, session: { ...folded.session, counts } };
+}
+
+/**
+ * Events that the answer has and the stream has not brought yet: when it does they are in the query already, and are not
+ * counted then. Of a tool call that goes on, and of messages, the answer does not say how many events they were.
+ */
+function unseen(
+  view: LiveView,
+  answer: QueryAnswer,
+  since: readonly StoredEvent[],
+): { events: number; chunks: number } {
+  const before = ownQuery(view.session, answer.name);
+  // The figures of a view that is cut short have more than its entries.
+  if (view.session.truncatedAfter !== undefined || before?.truncated === true)
+    return { events: 0, chunks: 0 };
+  const streamed = Math.max(view.at, view.books.get(answer.name)?.at ?? 0);
+  const single = answer.events.filter((entry) => entry.type !== "stream" && (entry.seq ?? 0) > streamed);
+  const later = since.filter((event) => isInRun(event) && positionOf(event) > answer.seq);
+  const chunks = Math.max(0, chunksIn(answer.events) + later.length - chunksIn(before?.events ?? []));
+  return { events: single.length + chunks, chunks };
+}
+
+function isInRun(event: StoredEvent): boolean {
+  return event.kind === "chunk" && event.type !== "stream.completed";
+}
+
+function chunksIn(entries: readonly Entry[]): number {
+  return entries.reduce((sum, entry) => sum + (entry.chunks ?? 0), 0);
 }
 
 /** What the query's tokens, costs and calls are more now than they were, the session's are too. */

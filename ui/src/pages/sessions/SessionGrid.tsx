@@ -7,6 +7,7 @@ import {
   type RefObject,
   useCallback,
   useEffect,
+  useMemo,
   useRef,
   useState,
 } from "react";
@@ -35,6 +36,7 @@ export interface Mover {
 export function SessionGrid({ live, mover }: { live: LiveList; mover: RefObject<Mover | null> }) {
   const { list, loadMore } = live;
   const { order } = list;
+  const waiting = useMemo(() => newer(list), [list]);
   const now = useNow(1000);
   const isNarrow = useMedia("(max-width: 760px)");
   const height = isNarrow ? CARD_HEIGHT : ROW_HEIGHT;
@@ -75,7 +77,7 @@ export function SessionGrid({ live, mover }: { live: LiveList; mover: RefObject<
 
   const shown = virtualizer.getVirtualItems();
   const last = shown.at(-1)?.index ?? -1;
-  const needsMore = list.cursor !== undefined && last >= order.length - AHEAD && live.moreError === undefined;
+  const needsMore = list.next !== undefined && last >= order.length - AHEAD && live.moreError === undefined;
   useEffect(() => {
     if (needsMore && !live.isLoadingMore) loadMore();
   }, [needsMore, live.isLoadingMore, loadMore]);
@@ -109,7 +111,7 @@ export function SessionGrid({ live, mover }: { live: LiveList; mover: RefObject<
 
   return (
     <div className={styles.frame} {...held.whilePointed}>
-      <Newer count={newer(list)} show={showNewer} />
+      <Newer count={waiting} hasMore={list.cut !== undefined} show={showNewer} />
       <div
         ref={scroller}
         className={styles.scroller}
@@ -118,7 +120,7 @@ export function SessionGrid({ live, mover }: { live: LiveList; mover: RefObject<
         <table
           className={styles.table}
           aria-label="Sessions"
-          aria-rowcount={list.cursor === undefined ? order.length + 1 : -1}
+          aria-rowcount={list.next === undefined ? order.length + 1 : -1}
           aria-colcount={COLUMNS.length}
           aria-busy={live.isStale || live.isLoadingMore}
         >
@@ -164,12 +166,21 @@ export function SessionGrid({ live, mover }: { live: LiveList; mover: RefObject<
 }
 
 /** What waits until the order may change. */
-function Newer({ count, show }: { count: number; show: (event: MouseEvent) => void }) {
+function Newer({
+  count,
+  hasMore,
+  show,
+}: {
+  count: number;
+  hasMore: boolean;
+  show: (event: MouseEvent) => void;
+}) {
   return (
     <div className={styles.newer} aria-live="polite">
       {count > 0 && (
         <Button primary onClick={show}>
-          <ArrowUp size={14} aria-hidden /> {count} newer
+          <ArrowUp size={14} aria-hidden /> {count}
+          {hasMore && "+"} newer
         </Button>
       )}
     </div>
@@ -184,5 +195,5 @@ function More({ live }: { live: LiveList }) {
       </p>
     );
   }
-  return live.list.cursor === undefined ? null : <p className={styles.more}>Loading more …</p>;
+  return live.list.next === undefined ? null : <p className={styles.more}>Loading more …</p>;
 }

@@ -73,7 +73,7 @@ function Content({ live, mover, isFiltered, clear }: ContentProps) {
     return <Failure error={live.error} retry={live.retry} />;
   }
   if (live.isLoading) return <Loading what="sessions" />;
-  if (isEmpty && live.list.cursor === undefined && !live.isStale) {
+  if (isEmpty && live.list.next === undefined && !live.isStale) {
     return <EmptySessions isFiltered={isFiltered} clear={clear} />;
   }
   return (

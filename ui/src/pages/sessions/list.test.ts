@@ -110,7 +110,7 @@ describe("further pages", () => {
     const list = nextPage(moved, { items: [session("a", 10), session("z", 5)] });
     expect(shown(list)).toBe("a c b z");
     expect(list.rows.get("a")?.seq).toBe(40);
-    expect(list.cursor).toBeUndefined();
+    expect(list.next).toBeUndefined();
     expect(list.end).toBeUndefined();
   });
 

@@ -1,5 +1,6 @@
 import type { SessionSummary } from "../../api/types";
 import { compareNewest, type SortKey } from "./order";
+import { thinned, trimmed } from "./trim";
 
 /** A session that is known: `seq` is the position of what is known of it. */
 export interface Row {
@@ -19,10 +20,17 @@ export interface SessionList {
   moved: ReadonlySet<string>;
   frozen: boolean;
   /** Where the next page begins; absent when all is loaded. */
-  cursor?: string;
+  next?: NextPage;
   /** The oldest that is loaded; what is older comes with a page. */
   end?: SortKey;
+  /** How many were read by pages. */
+  paged: number;
+  /** The topmost of those that were to come and were too many; when the order is let go the list ends above it. */
+  cut?: SortKey;
 }
+
+/** What the API is asked for the next page with; `until`: the list was cut short, and what it has may come again. */
+export type NextPage = { cursor: string } | { until: string };
 
 export interface Change {
   id: string;
@@ -38,7 +46,13 @@ interface Page {
   nextCursor?: string;
 }
 
-export const EMPTY: SessionList = { rows: new Map(), order: [], moved: new Set(), frozen: false };
+export const EMPTY: SessionList = {
+  rows: new Map(),
+  order: [],
+  moved: new Set(),
+  frozen: false,
+  paged: 0,
+};
 
 /** The list that begins with this page; whatever was known before is forgotten. */
 export function firstPage(page: Page, frozen: boolean): SessionList {
@@ -55,13 +69,14 @@ export function nextPage(list: SessionList, page: Page): SessionList {
     rows.set(session.id, { session, seq: session.seq });
     if (known === undefined) added.push(session.id);
   }
-  const { cursor: _, end: before, ...rest } = list;
+  const { next: _, end: before, ...rest } = list;
   const end = page.items.at(-1) ?? before;
   return {
     ...rest,
     rows,
     order: [...list.order, ...added],
-    ...(page.nextCursor === undefined ? {} : { cursor: page.nextCursor }),
+    paged: list.paged + added.length,
+    ...(page.nextCursor === undefined ? {} : { next: { cursor: page.nextCursor } }),
     ...(page.nextCursor === undefined || end === undefined ? {} : { end }),
   };
 }
@@ -89,7 +104,7 @@ export function applyChanges(list: SessionList, changes: readonly Change[]): Ses
   }
   if (moved.size === 0) return list;
   const next = { ...list, rows, moved };
-  return list.frozen && list.order.length > 0 ? next : settle(next);
+  return list.frozen && list.order.length > 0 ? thinned(next) : settle(next);
 }
 
 /** Hold the order, or let it go. */
@@ -106,10 +121,10 @@ export function settle(list: SessionList): SessionList {
   for (const id of list.moved) {
     if (rows.get(id)?.leaving !== undefined) rows.delete(id);
   }
-  return { ...list, rows, order: orderOf(list), moved: new Set() };
+  return trimmed({ ...list, rows, order: orderOf(list), moved: new Set() });
 }
 
-/** How many rows would come, rise or go if the order were let go. */
+/** How many rows would come, rise or go if the order were let go; more, where there is a `cut`. */
 export function newer(list: SessionList): number {
   if (list.moved.size === 0) return 0;
   const order = orderOf(list);

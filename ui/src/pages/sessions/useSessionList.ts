@@ -2,24 +2,12 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { get, path } from "../../api/http";
 import type { SessionChange, SessionPage } from "../../api/types";
-import { type Frame, type LiveState, openStream } from "../../live/stream";
-import { type Filters, parametersOf, passes } from "./filters";
-import {
-  applyChanges,
-  type Change,
-  EMPTY,
-  firstPage,
-  freeze,
-  nextPage,
-  type SessionList,
-  settle,
-} from "./list";
+import { type LiveState, openStream } from "../../live/stream";
+import { type Filters, parametersOf } from "./filters";
+import { gather, type SetList } from "./gather";
+import { EMPTY, firstPage, freeze, type NextPage, nextPage, type SessionList, settle } from "./list";
 
 const PAGE = 60;
-/** Changes are shown this often at most, however many there are. */
-const GATHER_MS = 200;
-/** The broker is asked this often at most which sessions a search finds. */
-const ASK_AGAIN_MS = 1_500;
 
 export interface LiveList {
   list: SessionList;
@@ -46,8 +34,8 @@ interface Start {
   page: SessionPage;
 }
 
-function readPage(start: Pick<Start, "parameters">, signal?: AbortSignal, cursor?: string) {
-  const url = path(["v1", "sessions"], { ...start.parameters, limit: PAGE, cursor });
+function readPage(start: Pick<Start, "parameters">, signal?: AbortSignal, next?: NextPage) {
+  const url = path(["v1", "sessions"], { ...start.parameters, limit: PAGE, ...next });
   return get<SessionPage>(url, signal);
 }
 
@@ -82,7 +70,7 @@ export function useSessionList(filters: Filters): LiveList {
   useEffect(() => {
     if (shown === undefined) return;
     setRefused(undefined);
-    const gathered = gather(shown, setList);
+    const gathered = gather(shown.filters, (signal) => readPage(shown, signal), setList);
     const stream = openStream<SessionChange>({
       url: "/v1/stream",
       after: shown.page.seq,
@@ -98,7 +86,7 @@ export function useSessionList(filters: Filters): LiveList {
     };
   }, [shown, refetch]);
 
-  const more = useMore(shown, list.cursor, setList);
+  const more = useMore(shown, list.next, setList);
   return {
     list,
     filters: shown?.filters,
@@ -113,64 +101,8 @@ export function useSessionList(filters: Filters): LiveList {
   };
 }
 
-type SetList = (change: (before: SessionList) => SessionList) => void;
-
-/** Puts frames into the list, some at a time, and asks the broker about those that it alone can judge. */
-function gather(start: Start, setList: SetList) {
-  const ended = new AbortController();
-  let pending: Frame<SessionChange>[] = [];
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let asking: ReturnType<typeof setTimeout> | undefined;
-
-  const ask = async () => {
-    try {
-      const page = await readPage(start, ended.signal);
-      const changes = page.items.map((session) => ({
-        id: session.id,
-        seq: session.seq,
-        session,
-        matches: true,
-      }));
-      setList((before) => applyChanges(before, changes));
-    } catch {
-      // The next change asks again; a broker that is away is told of by the stream's own state.
-    } finally {
-      asking = undefined;
-    }
-  };
-
-  const flush = () => {
-    timer = undefined;
-    const changes = pending.map((frame) => changeOf(frame, start.filters));
-    pending = [];
-    setList((before) => applyChanges(before, changes));
-    if (asking === undefined && changes.some((change) => change.matches === "if known")) {
-      asking = setTimeout(() => void ask(), ASK_AGAIN_MS);
-    }
-  };
-
-  return {
-    add(frames: Frame<SessionChange>[]) {
-      pending.push(...frames);
-      timer ??= setTimeout(flush, GATHER_MS);
-    },
-    stop() {
-      ended.abort();
-      clearTimeout(timer);
-      clearTimeout(asking);
-    },
-  };
-}
-
-function changeOf({ id: seq, data }: Frame<SessionChange>, filters: Filters): Change {
-  if (data.gone) return { id: data.session.id, seq, matches: false };
-  const session = { ...data.session, seq };
-  const verdict = passes(session, filters, Date.now());
-  return { id: session.id, seq, session, matches: verdict === "unknown" ? "if known" : verdict === "yes" };
-}
-
 /** Reads the next page when it is asked to, one at a time. */
-function useMore(start: Start | undefined, cursor: string | undefined, setList: SetList) {
+function useMore(start: Start | undefined, next: NextPage | undefined, setList: SetList) {
   const [isLoadingMore, setLoading] = useState(false);
   const [moreError, setError] = useState<Error>();
   const running = useRef<AbortController>(undefined);
@@ -186,14 +118,16 @@ function useMore(start: Start | undefined, cursor: string | undefined, setList: 
   }, [start]);
 
   const loadMore = useCallback(async () => {
-    if (start === undefined || cursor === undefined || running.current !== undefined) return;
+    if (start === undefined || next === undefined || running.current !== undefined) return;
     const request = new AbortController();
     running.current = request;
     setLoading(true);
     setError(undefined);
     try {
-      const page = await readPage(start, request.signal, cursor);
-      if (running.current === request) setList((before) => nextPage(before, page));
+      const page = await readPage(start, request.signal, next);
+      // A list that was cut short meanwhile goes on from elsewhere.
+      const append = (before: SessionList) => (before.next === next ? nextPage(before, page) : before);
+      if (running.current === request) setList(append);
     } catch (error) {
       if (running.current === request) setError(error instanceof Error ? error : new Error(String(error)));
     } finally {
@@ -202,7 +136,7 @@ function useMore(start: Start | undefined, cursor: string | undefined, setList: 
         setLoading(false);
       }
     }
-  }, [start, cursor, setList]);
+  }, [start, next, setList]);
 
   return { isLoadingMore, moreError, loadMore: useCallback(() => void loadMore(), [loadMore]) };
 }

@@ -13,7 +13,8 @@ const ALL_TIME_MS = 10 * 365 * 86_400_000;
 
 /** How many sessions there are of each status. Absent is what cannot be told without reading all of them. */
 export function useStatusCounts(filters: Filters, list: SessionList, isStale: boolean): StatusCounts {
-  const isWhole = list.cursor === undefined && filters.status === undefined && !isStale;
+  const isLoaded = list.next === undefined && list.cut === undefined;
+  const isWhole = isLoaded && filters.status === undefined && !isStale;
   const isPlain = filters.q === undefined && filters.agent === undefined && filters.since === undefined;
   const { namespace } = filters;
   const figures = useQuery({
@@ -33,7 +34,7 @@ export function useStatusCounts(filters: Filters, list: SessionList, isStale: bo
     const { total, ...byStatus } = figures.data;
     return { ...byStatus, all: total };
   }
-  if (filters.status !== undefined && list.cursor === undefined) return { [filters.status]: own.all ?? 0 };
+  if (filters.status !== undefined && isLoaded) return { [filters.status]: own.all ?? 0 };
   return {};
 }
 
