@@ -19,6 +19,14 @@ export class ApiError extends Error {
   }
 }
 
+/**
+ * Fires `unknown` when the broker no longer knows who asks: a token was revoked, or a login has ended. Whatever was asked,
+ * here or by a stream, the answer comes by `errorOf`.
+ */
+export const access = new EventTarget();
+/** Their 401 is an answer to who asks. */
+const ABOUT_LOGIN = /\/v1\/(login|logout|me)(\?|$)/;
+
 type Parameters = Record<string, string | number | boolean | undefined>;
 
 /** `/v1/sessions/a%2Fb`: each part of the path is a name that somebody else chose. */
@@ -61,6 +69,7 @@ async function request<T>(url: string, init: RequestInit): Promise<T> {
 
 /** The error that a response tells of. */
 export async function errorOf(response: Response): Promise<ApiError> {
+  if (response.status === 401 && !ABOUT_LOGIN.test(response.url)) access.dispatchEvent(new Event("unknown"));
   const said = await response.json().catch(() => undefined);
   const error = (said as { error?: Partial<Record<string, string>> } | undefined)?.error;
   return new ApiError(

@@ -1,5 +1,6 @@
 import { QueryClient, queryOptions } from "@tanstack/react-query";
 import { ApiError, get, path } from "./http";
+import { readOpenQuestions } from "./openQuestions";
 import type { Conversation, EventPage, Me, Question, QuestionPage, Session, Trace } from "./types";
 
 /** Reads are repeated while the broker is away; what it refuses is shown at once. */
@@ -16,11 +17,22 @@ export function makeQueryClient(): QueryClient {
   });
 }
 
-export const me = queryOptions({
+/** Who looks at the page; null: nobody that the broker knows. */
+export const visitor = queryOptions({
   queryKey: ["me"],
-  queryFn: ({ signal }) => get<Me>("/v1/me", signal),
+  queryFn: async ({ signal }): Promise<Me | null> => {
+    try {
+      return await get<Me>("/v1/me", signal);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) return null;
+      throw error;
+    }
+  },
   staleTime: 60_000,
 });
+
+/** The same for a page, which there is for somebody who is known alone. */
+export const me = queryOptions({ ...visitor, select: (found) => found ?? undefined });
 
 export const sessionQuery = (id: string) =>
   queryOptions({
@@ -51,8 +63,7 @@ export const eventsQuery = (id: string, after: number, query?: string) =>
 
 export const openQuestions = queryOptions({
   queryKey: ["questions", "open"],
-  queryFn: ({ signal }) =>
-    get<QuestionPage>(path(["v1", "questions"], { state: "open", limit: 200 }), signal),
+  queryFn: ({ signal }) => readOpenQuestions(signal),
 });
 
 export const questionQuery = (id: string) =>

@@ -1,29 +1,18 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { LogOut } from "lucide-react";
 import { NavLink, Outlet } from "react-router";
-import { ApiError, send } from "../api/http";
-import { me, openQuestions } from "../api/queries";
 import { Login } from "../pages/login/Login";
 import { Button } from "../parts/Button";
 import { Failure, Loading } from "../parts/Notice";
 import { type Theme, useTheme } from "../theme";
+import { InboxLink } from "./InboxLink";
 import styles from "./Shell.module.css";
+import { useVisitor } from "./useVisitor";
 
-/** What is around every page: where one can go, who one is. Whoever is not known is asked to log in. */
+/** What is around every page: where one can go, who one is. Whoever is not known is asked to log in, at any address. */
 export function Shell() {
   const [theme, setTheme] = useTheme();
-  const client = useQueryClient();
-  const who = useQuery(me);
-  const isKnown = who.data !== undefined;
-  // Its stream belongs to the inbox; here a look now and then is enough.
-  const waiting = useQuery({ ...openQuestions, enabled: isKnown, refetchInterval: 5_000 });
-  const count = waiting.data?.items.length ?? 0;
-
-  const logOut = async () => {
-    await send("POST", "/v1/logout");
-    client.clear();
-    await client.invalidateQueries();
-  };
+  const { who, error, retry, logOut, problem } = useVisitor();
+  const isKnown = who !== undefined && who !== null;
 
   return (
     <div className={styles.shell}>
@@ -37,15 +26,7 @@ export function Shell() {
         </NavLink>
         <nav className={styles.nav} aria-label="Pages">
           <NavLink to="/ui/sessions">Sessions</NavLink>
-          <NavLink to="/ui/inbox">
-            Inbox
-            {count > 0 && (
-              <span className={styles.badge}>
-                {count}
-                <span className="visually-hidden"> waiting for an answer</span>
-              </span>
-            )}
-          </NavLink>
+          <InboxLink isKnown={isKnown} />
           <NavLink to="/ui/overview">Overview</NavLink>
         </nav>
         <div className={styles.right}>
@@ -57,24 +38,25 @@ export function Shell() {
               <option value="light">Light</option>
             </select>
           </label>
-          {who.data?.authentication && (
-            <Button
-              onClick={() => void logOut()}
-              aria-label="Log out"
-              title={`Logged in as ${who.data.name}`}
-            >
+          {who?.authentication && (
+            <Button onClick={logOut} aria-label="Log out" title={`Logged in as ${who.name}`}>
               <LogOut size={14} aria-hidden /> <span>Log out</span>
             </Button>
           )}
         </div>
+        {problem !== undefined && (
+          <p className={styles.problem} role="alert">
+            You are still logged in: {problem} <Button onClick={logOut}>Try again</Button>
+          </p>
+        )}
       </header>
       <main id="main" className={styles.main} tabIndex={-1}>
         {isKnown ? (
           <Outlet />
-        ) : who.error instanceof ApiError && who.error.status === 401 ? (
+        ) : who === null ? (
           <Login />
-        ) : who.error !== null ? (
-          <Failure error={who.error} retry={() => void who.refetch()} />
+        ) : error !== null ? (
+          <Failure error={error} retry={retry} />
         ) : (
           <Loading what="the dashboard" />
         )}

@@ -1,17 +1,19 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import clsx from "clsx";
-import { ArrowLeft } from "lucide-react";
+import { ArrowLeft, ArrowRight } from "lucide-react";
 import { useEffect, useMemo, useRef } from "react";
 import { Link, useSearchParams } from "react-router";
 import { openQuestions, questionQuery, recentQuestions } from "../../api/queries";
 import { printable } from "../../format";
 import { AnswerForm } from "../../parts/AnswerForm";
+import { Button } from "../../parts/Button";
 import { Failure, Loading, Notice } from "../../parts/Notice";
 import { useChoice } from "../../parts/useChoice";
 import styles from "./Inbox.module.css";
-import { inboxRows } from "./inboxRows";
+import { type InboxRow, inboxRows, nextToAnswer } from "./inboxRows";
 import { QuestionList } from "./QuestionList";
 import { useLiveQuestions } from "./useLiveQuestions";
+import { useShownQuestion } from "./useShownQuestion";
 
 /** Everything that waits for a person, in all sessions; answered in place. `?question=` names the one that is looked at. */
 export function Inbox() {
@@ -25,9 +27,12 @@ export function Inbox() {
     setParameters(question === undefined ? {} : { question }, { replace: true }),
   );
   const rows = useMemo(
-    () => inboxRows(open.data?.items ?? [], recent.data?.items ?? []),
+    () => inboxRows(open.data?.items ?? [], recent.data?.items ?? [], open.data?.hasMore),
     [open.data, recent.data],
   );
+  // Before it is known what waits, nothing is the first.
+  const first = open.data && rows.find((row) => row.kind === "question")?.key;
+  const shown = useShownQuestion(named, first);
   useEffect(() => {
     document.title = "Inbox · Ark Broker";
     return () => {
@@ -42,8 +47,6 @@ export function Inbox() {
       <Failure error={open.error} retry={() => void open.refetch()} />
     );
   }
-  const first = rows.find((row) => row.kind === "question")?.key;
-  const shown = named ?? first;
   const select = (id: string) => {
     // The list has the whole question: its form is there at once.
     const question = rows.find((row) => row.kind === "question" && row.key === id);
@@ -64,7 +67,9 @@ export function Inbox() {
   }
   return (
     <div className={clsx(styles.inbox, named !== undefined && styles.isOpen)}>
-      <h1 className="visually-hidden">Inbox: {open.data.items.length} waiting</h1>
+      <h1 className="visually-hidden">
+        Inbox: {open.data.items.length.toLocaleString("en")} {open.data.hasMore && "and more "}waiting
+      </h1>
       <QuestionList
         rows={rows}
         selected={shown}
@@ -79,6 +84,7 @@ export function Inbox() {
         <Link to="?" className={styles.back}>
           <ArrowLeft size={14} aria-hidden /> All questions
         </Link>
+        <Next rows={rows} shown={shown} onSelect={select} />
         <article className={styles.card} key={shown}>
           <Place questionId={shown} />
           <AnswerForm questionId={shown} />
@@ -89,6 +95,23 @@ export function Inbox() {
         </p>
       </section>
     </div>
+  );
+}
+
+/**
+ * From a question that is over to the next that waits. It stands above: who presses a form's button twice does not press
+ * this one.
+ */
+function Next({ rows, shown, onSelect }: { rows: InboxRow[]; shown: string; onSelect(id: string): void }) {
+  const { data } = useQuery(questionQuery(shown));
+  const next = nextToAnswer(rows, shown);
+  if (data === undefined || data.state === "open" || next === undefined) return null;
+  return (
+    <p className={styles.next}>
+      <Button onClick={() => onSelect(next)}>
+        Next question <ArrowRight size={14} aria-hidden />
+      </Button>
+    </p>
   );
 }
 

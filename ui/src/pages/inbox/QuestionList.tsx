@@ -65,7 +65,11 @@ export function QuestionList({ rows, selected, onSelect, onEnter }: Props) {
             >
               {row.kind === "heading" ? (
                 <h2>
-                  {row.title} <span className={styles.count}>{row.count}</span>
+                  {row.title}{" "}
+                  <span className={styles.count}>
+                    {row.count.toLocaleString("en")}
+                    {row.hasMore && " and more"}
+                  </span>
                 </h2>
               ) : (
                 <Row question={row.question} isSelected={row.key === selected} now={now} />

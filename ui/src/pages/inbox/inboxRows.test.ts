@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Question } from "../../api/types";
-import { inboxRows, neighbour } from "./inboxRows";
+import { inboxRows, neighbour, nextToAnswer } from "./inboxRows";
 
 const question = (id: string, more: Partial<Question> = {}): Question => ({ id, state: "open", ...more });
 const keys = (rows: ReturnType<typeof inboxRows>) => rows.map((row) => row.key);
@@ -24,6 +24,23 @@ describe("the rows of the inbox", () => {
       question("open"),
     ];
     expect(keys(inboxRows([question("open")], over))).toEqual(["#waiting", "open", "#over", "b", "a"]);
+  });
+
+  it("have the most urgent one that can be answered here after the one that was", () => {
+    const open = [
+      question("elsewhere", { answerable: false }),
+      question("x", { askedAt: "2026-01-01T00:00:00Z" }),
+      question("y", { askedAt: "2026-01-02T00:00:00Z" }),
+    ];
+    expect(nextToAnswer(inboxRows(open, []), "z")).toBe("x");
+    expect(nextToAnswer(inboxRows(open, []), "x")).toBe("y");
+    expect(nextToAnswer(inboxRows(open.slice(0, 2), [question("over", { state: "answered" })]), "x")).toBe(
+      undefined,
+    );
+  });
+
+  it("say that there are more than were read", () => {
+    expect(inboxRows([question("x")], [], true)[0]).toMatchObject({ count: 1, hasMore: true });
   });
 
   it("are walked over one by one, past the headings", () => {

@@ -2,17 +2,19 @@ import type { Question } from "../../api/types";
 import { moment } from "../../format";
 
 export type InboxRow =
-  | { kind: "heading"; key: string; title: string; count: number }
+  | { kind: "heading"; key: string; title: string; count: number; hasMore?: boolean }
   | { kind: "question"; key: string; question: Question };
 
 /** What waits, the most urgent first, and below it what is over, the latest first. */
-export function inboxRows(open: Question[], recent: Question[]): InboxRow[] {
+export function inboxRows(open: Question[], recent: Question[], hasMore = false): InboxRow[] {
   const waiting = [...open].sort(byUrgency);
   const known = new Set(waiting.map((each) => each.id));
   const over = recent
     .filter((each) => each.state !== "open" && !known.has(each.id))
     .sort((one, other) => time(other.endedAt ?? other.askedAt) - time(one.endedAt ?? one.askedAt));
-  const rows: InboxRow[] = [{ kind: "heading", key: "#waiting", title: "Waiting", count: waiting.length }];
+  const rows: InboxRow[] = [
+    { kind: "heading", key: "#waiting", title: "Waiting", count: waiting.length, hasMore },
+  ];
   for (const question of waiting) rows.push({ kind: "question", key: question.id, question });
   if (over.length > 0) {
     rows.push({ kind: "heading", key: "#over", title: "Recently over", count: over.length });
@@ -46,4 +48,15 @@ export function neighbour(rows: InboxRow[], key: string | undefined, step: numbe
   const at = key === undefined ? -1 : keys.indexOf(key);
   if (at === -1) return keys[0];
   return keys[Math.min(keys.length - 1, Math.max(0, at + step))];
+}
+
+/** The one to answer after the one at `key`: the most urgent of the others. */
+export function nextToAnswer(rows: InboxRow[], key: string | undefined): string | undefined {
+  return rows.find(
+    (row) =>
+      row.kind === "question" &&
+      row.key !== key &&
+      row.question.state === "open" &&
+      row.question.answerable !== false,
+  )?.key;
 }

@@ -1,6 +1,9 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
+import { openQuestions } from "../../api/queries";
+import type { StoredEvent } from "../../api/types";
 import { openStream } from "../../live/stream";
+import { concernsQuestion, rereading } from "./rereading";
 
 /** Every event that a question may begin or end with. */
 const TYPES = [
@@ -13,33 +16,33 @@ const TYPES = [
   "tool_approval_response",
   "task.updated",
 ];
-/** Many questions at once are one look at them. */
-const SETTLE_MS = 300;
 
 /** Questions are read again whenever something happens to one of them, anywhere. */
 export function useLiveQuestions(): void {
   const client = useQueryClient();
   useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const read = () => {
-      if (timer !== undefined) return;
-      timer = setTimeout(() => {
-        timer = undefined;
-        void client.invalidateQueries({ queryKey: ["questions"] });
-        void client.invalidateQueries({ queryKey: ["question"] });
-      }, SETTLE_MS);
-    };
-    const stream = openStream<unknown>({
+    const { want, stop } = rereading(() =>
+      Promise.all([
+        client.invalidateQueries({ queryKey: ["questions"] }),
+        client.invalidateQueries({ queryKey: ["question"] }),
+      ]),
+    );
+    const stream = openStream<StoredEvent>({
       url: `/v1/events/stream?${new URLSearchParams(TYPES.map((type) => ["type", type]))}`,
-      onFrames: read,
-      onGap: read,
+      onFrames: (frames) => {
+        const open = client.getQueryData(openQuestions.queryKey);
+        // Of what is not read to its end it is not known what waits.
+        const known = open?.hasMore === false ? open.items : undefined;
+        if (frames.some((frame) => concernsQuestion(frame.data, known))) want();
+      },
+      onGap: want,
       // What came between the page's own look and the stream's beginning.
       onState: (state) => {
-        if (state === "live") read();
+        if (state === "live") want();
       },
     });
     return () => {
-      clearTimeout(timer);
+      stop();
       stream.close();
     };
   }, [client]);

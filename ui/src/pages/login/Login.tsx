@@ -1,6 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useId, useState } from "react";
+import { type FormEvent, useEffect, useId, useState } from "react";
 import { send } from "../../api/http";
+import { visitor } from "../../api/queries";
 import { Button } from "../../parts/Button";
 import styles from "./Login.module.css";
 
@@ -11,14 +12,22 @@ export function Login() {
   const [token, setToken] = useState("");
   const [error, setError] = useState<string>();
   const [busy, setBusy] = useState(false);
+  useEffect(() => {
+    document.title = "Log in · Ark Broker";
+    return () => {
+      document.title = "Ark Broker";
+    };
+  }, []);
 
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     setBusy(true);
+    setError(undefined);
     try {
       await send("POST", "/v1/login", { token: token.trim() });
-      setToken("");
-      await client.invalidateQueries();
+      // From here on the page that was asked for is in the place of this form.
+      const who = await client.fetchQuery({ ...visitor, staleTime: 0 });
+      if (who === null) setError("The broker took the token, but the browser did not keep the login.");
     } catch (problem) {
       setError(problem instanceof Error ? problem.message : String(problem));
     } finally {
