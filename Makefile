@@ -101,6 +101,10 @@ bench: dev ## Measure, and print ratios
 bench-ark: dev ## Ark's stress profile: 5,000 queries, 200 at a time; BENCH=--quick a short run
 	$(BIN)/python -m bench.ark $(BENCH)
 
+.PHONY: bench-ui
+bench-ui: browser ui ## How much the dashboard asks of a browser
+	$(BIN)/python -m bench.dashboard
+
 docs: dev ## Write the generated pages
 	$(BIN)/python docs/settings_page.py
 	$(BIN)/python helm/settings_schema.py
