@@ -57,6 +57,18 @@ function step(view: LiveView, events: readonly StoredEvent[], isCounting: boolea
   };
 }
 
+/** Entries of which a copy costs next to nothing. */
+const FEW = 5_000;
+const LONGEST_PAUSE = 250;
+
+/**
+ * Milliseconds to let pass from one fold to the next where the queries that change have so many entries: these are copied,
+ * and the page works out its rows anew, each time. Small ones change with every frame.
+ */
+export function foldPause(entries: number): number {
+  return entries <= FEW ? 0 : Math.min(LONGEST_PAUSE, entries / 200);
+}
+
 /** Where an event stands in its session's stream. */
 export function positionOf(event: StoredEvent): number {
   return event.sessionSeq ?? event.seq;

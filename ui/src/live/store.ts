@@ -1,7 +1,7 @@
 import { ApiError, get, path } from "../api/http";
 import type { QueryAnswer, Session, StoredEvent } from "../api/types";
 import { type Failure, type LiveView, ownQuery, skippedTo, viewOf } from "./book";
-import { fold, positionOf } from "./fold";
+import { fold, foldPause, positionOf } from "./fold";
 import { reconcile } from "./reconcile";
 import { afterAsking, afterEvents, nextReading, type Reading, UNREAD } from "./schedule";
 import { type Frame, type LiveState, openStream, type Stream } from "./stream";
@@ -11,7 +11,10 @@ export interface Shown {
   session: Session | undefined;
   error: Error | null;
   state: LiveState;
+  /** How often something happened, by query. */
   revisions: Readonly<Record<string, number>>;
+  /** How often the broker's own reading of a query took the place of what was folded here. */
+  readings: number;
   gone: boolean;
   failures: readonly Failure[];
   newest: Failure | undefined;
@@ -29,6 +32,7 @@ const NOTHING: Shown = {
   error: null,
   state: "connecting",
   revisions: {},
+  readings: 0,
   gone: false,
   failures: [],
   newest: undefined,
@@ -53,7 +57,12 @@ export class SessionStore {
   #retryMs = FIRST_RETRY_MS;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #readings = new Map<string, Reading>();
+  #taken = 0;
   #clock: ReturnType<typeof setTimeout> | undefined;
+  /** Events that came, and are not in the view yet. */
+  #arrived: StoredEvent[] = [];
+  #foldedAt = Number.NEGATIVE_INFINITY;
+  #folding: ReturnType<typeof setTimeout> | undefined;
   /** The query that is being asked for, and its events that came meanwhile. */
   #asking: { name: string; since: StoredEvent[]; abort: AbortController } | undefined;
   readonly #listeners = new Set<() => void>();
@@ -90,6 +99,7 @@ export class SessionStore {
     clearTimeout(this.#retry);
     clearTimeout(this.#clock);
     this.#clock = undefined;
+    this.#forgetArrived();
     this.#loading?.abort();
     this.#asking?.abort.abort();
     this.#asking = undefined;
@@ -133,7 +143,7 @@ export class SessionStore {
       onState: (state) => {
         if (state !== "closed") this.#show({ state });
       },
-      onFrames: (frames) => this.#fold(frames),
+      onFrames: (frames) => this.#receive(frames),
       onGap: () => this.#reload(),
       onRefused: (error) => this.#fail(error),
     });
@@ -145,6 +155,7 @@ export class SessionStore {
     this.#stream = undefined;
     this.#asking?.abort.abort();
     this.#asking = undefined;
+    this.#forgetArrived();
     this.#show({ reloads: this.#shown.reloads + 1 });
     void this.#load();
   }
@@ -164,10 +175,37 @@ export class SessionStore {
     this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
   }
 
-  #fold(frames: Frame<StoredEvent>[]): void {
+  /** Takes what came into the view: of a large query less often than it comes. */
+  #receive(frames: Frame<StoredEvent>[]): void {
+    const view = this.#view;
+    if (view === undefined) return;
+    const queries = new Set<string>();
+    for (const { data } of frames) {
+      this.#arrived.push(data);
+      queries.add(data.query ?? "");
+    }
+    if (this.#folding !== undefined) return;
+    let entries = 0;
+    for (const name of queries) {
+      entries += (name === "" ? view.session.events : ownQuery(view.session, name)?.events)?.length ?? 0;
+    }
+    const pause = this.#foldedAt + foldPause(entries) - Date.now();
+    if (pause <= 0) this.#fold();
+    else this.#folding = setTimeout(() => this.#fold(), pause);
+  }
+
+  #forgetArrived(): void {
+    clearTimeout(this.#folding);
+    this.#folding = undefined;
+    this.#arrived = [];
+  }
+
+  #fold(): void {
+    const events = this.#arrived;
+    this.#forgetArrived();
+    this.#foldedAt = Date.now();
     const before = this.#view;
     if (before === undefined) return;
-    const events = frames.map((frame) => frame.data);
     if (events.some((event) => event.type === "session.deleted" || event.type === "session.moved")) {
       this.#end();
       this.#show({ gone: true, state: "closed" });
@@ -229,9 +267,10 @@ export class SessionStore {
       if (this.#asking !== asking || this.#view === undefined) return;
       const after = reconcile(this.#view, answer, asking.since);
       this.#note(name, began, answer.truncated === true);
+      // No new revision: nothing happened, what had happened is known better.
       if (after !== this.#view) {
         this.#view = after;
-        this.#touch(name);
+        this.#taken += 1;
         if (!this.#shown.isPaused) this.#show(this.#current());
       }
     } catch (error) {
@@ -261,6 +300,7 @@ export class SessionStore {
       failures: view.failures,
       newest: view.newest,
       revisions: this.#revisions,
+      readings: this.#taken,
     };
   }
 

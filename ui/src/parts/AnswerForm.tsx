@@ -7,6 +7,7 @@ import { printable } from "../format";
 import { AnswerField } from "./AnswerFields";
 import styles from "./AnswerForm.module.css";
 import { draftOf, readDraft } from "./answerDraft";
+import { dropDraft, keepDraft, keptDraft } from "./answerDrafts";
 import { type Choice, type Draft, type FieldErrors, fieldOf, placed } from "./answerSchema";
 import { Button } from "./Button";
 import { CallOff } from "./CallOff";
@@ -47,7 +48,12 @@ export function AnswerForm({ questionId, onAnswered }: Props) {
 
 function Body({ question, onAnswered }: { question: Question; onAnswered: (() => void) | undefined }) {
   const who = useQuery(me);
+  const client = useQueryClient();
   const [wasLate, setWasLate] = useState(false);
+  const { id, state } = question;
+  useEffect(() => {
+    if (state !== "open") dropDraft(client, id);
+  }, [client, id, state]);
   if (question.state !== "open") return <Outcome question={question} wasLate={wasLate} />;
   if (question.answerable === false) {
     return (
@@ -74,7 +80,7 @@ interface FormProps {
 function Form({ question, by, onAnswered, onLate }: FormProps) {
   const client = useQueryClient();
   const [field] = useState(() => fieldOf(question.schema, question.options));
-  const [draft, setDraft] = useState<Draft>(() => draftOf(field));
+  const [draft, setDraft] = useState<Draft>(() => keptDraft(client, question.id) ?? draftOf(field));
   const [errors, setErrors] = useState<FieldErrors>({});
   const [isSending, setSending] = useState(false);
   const form = useRef<HTMLFormElement>(null);
@@ -85,11 +91,16 @@ function Form({ question, by, onAnswered, onLate }: FormProps) {
     if (isSending || Object.keys(errors).length === 0) return;
     form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
   }, [errors, isSending]);
+  const write = (changed: Draft) => {
+    setDraft(changed);
+    keepDraft(client, question.id, changed);
+  };
   const post = async (to: string, body: Json) => {
     setSending(true);
     setErrors({});
     try {
       const after = await send<Question>("POST", to, body);
+      dropDraft(client, question.id);
       client.setQueryData(questionQuery(question.id).queryKey, after);
       void client.invalidateQueries({ queryKey: ["questions"] });
       onAnswered?.();
@@ -136,7 +147,7 @@ function Form({ question, by, onAnswered, onLate }: FormProps) {
           draft={draft}
           errors={errors}
           disabled={isSending}
-          onChange={setDraft}
+          onChange={write}
         />
       )}
       {(general ?? (quick && errors.answer)) !== undefined && (

@@ -25,11 +25,11 @@ export function ConversationTab({ id, live }: TabProps) {
   const said = useMemo(() => transcript(messages), [messages]);
   const session = useRef(live.session);
   session.current = live.session;
-  // Once for each reading of the messages, which is when enough has happened: not for every event.
+  // Once for each reading, of the messages or of a query, which is when enough has happened: not for every event.
   // biome-ignore lint/correctness/useExhaustiveDependencies: of the session what is known at that time
   const turns = useMemo(
     () => withToolEntries(said, entriesOf(session.current, queriesOf(data, query, chosen))),
-    [said, data, dataUpdatedAt, query, chosen],
+    [said, data, dataUpdatedAt, live.readings, query, chosen],
   );
   const queries = live.session?.queries ?? {};
   const isRunning = Object.entries(queries).some(

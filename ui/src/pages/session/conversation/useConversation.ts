@@ -1,32 +1,20 @@
-import { useQuery } from "@tanstack/react-query";
-import { useEffect, useRef } from "react";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { conversationQuery } from "../../../api/queries";
+import { useReread } from "../useReread";
 
-/** It is rebuilt from all events: not at every one of them. */
-const SETTLE_MS = 1_500;
-
-/** What was said in a session, or in one query of it; read again whenever something happened there. */
+/** What was said in a session, or in one query of it; read again, not too often, whenever something happened there. */
 export function useConversation(id: string, query: string, revisions: Readonly<Record<string, number>>) {
+  const client = useQueryClient();
   const found = useQuery(conversationQuery(id, query));
   const { refetch } = found;
+  const read = async () => {
+    const isJoined = client.isFetching({ queryKey: conversationQuery(id, query).queryKey }) > 0;
+    // A reading that is under way is not given up for another one, which would take as long.
+    await refetch({ cancelRefetch: false });
+    return !isJoined;
+  };
   const revision = query === "" ? sum(revisions) : (revisions[query] ?? 0);
-  const seen = useRef({ query, revision });
-  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  useEffect(() => {
-    const before = seen.current;
-    seen.current = { query, revision };
-    if (before.query !== query || before.revision === revision || timer.current !== undefined) return;
-    timer.current = setTimeout(() => {
-      timer.current = undefined;
-      void refetch();
-    }, SETTLE_MS);
-  }, [query, revision, refetch]);
-  useEffect(() => {
-    return () => {
-      clearTimeout(timer.current);
-      timer.current = undefined;
-    };
-  }, []);
+  useReread(read, { key: query, revision, isOver: false });
   return found;
 }
 

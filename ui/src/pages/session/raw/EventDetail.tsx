@@ -4,6 +4,7 @@ import { Link } from "react-router";
 import { ApiError, get, path } from "../../../api/http";
 import type { Correlation, Json, StoredEvent } from "../../../api/types";
 import { dateTime, duration, printable } from "../../../format";
+import { positionOf } from "../../../live/fold";
 import { Button } from "../../../parts/Button";
 import { Copy } from "../../../parts/Copy";
 import { JsonView } from "../../../parts/JsonView";
@@ -30,7 +31,7 @@ export function EventDetail({ event, sessionId, onClose }: Props) {
         </Button>
       </header>
       <p className={styles.when}>
-        #{event.seq} · {dateTime(event.time)}
+        #{positionOf(event)} · {dateTime(event.time)}
         {event.duration !== undefined && ` · ${duration(event.duration)}`}
       </p>
       {event.error !== undefined && <p className={styles.error}>{printable(event.error)}</p>}

@@ -4,16 +4,18 @@ import { type KeyboardEvent, useEffect, useRef } from "react";
 import type { StoredEvent } from "../../../api/types";
 import { brief, clock } from "../../../format";
 import { contentOf, textOfChunk } from "../../../live/content";
+import { positionOf } from "../../../live/fold";
 import styles from "./Raw.module.css";
 import type { EventLog } from "./useEventLog";
 
 interface Props {
   log: EventLog;
+  /** By its position in the session. */
   selected: number | undefined;
   /** Stay at the end while more comes. */
   isFollowing: boolean;
   onFollow(isFollowing: boolean): void;
-  onSelect(seq: number): void;
+  onSelect(position: number): void;
 }
 
 const ROW_PX = 28;
@@ -47,7 +49,7 @@ export function EventList({ log, selected, isFollowing, onFollow, onSelect }: Pr
   useEffect(() => {
     if (isFollowing && events.length > 0) virtual.scrollToIndex(events.length - 1, { align: "end" });
   }, [isFollowing, events.length, virtual]);
-  const at = events.findIndex((event) => event.seq === selected);
+  const at = events.findIndex((event) => positionOf(event) === selected);
   const isThere = at !== -1;
   useEffect(() => {
     if (isThere) virtual.scrollToIndex(at, { align: "auto" });
@@ -58,7 +60,7 @@ export function EventList({ log, selected, isFollowing, onFollow, onSelect }: Pr
     if (step === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     const next = events[Math.min(events.length - 1, Math.max(0, at + step))];
-    if (next !== undefined) onSelect(next.seq);
+    if (next !== undefined) onSelect(positionOf(next));
   };
   const isAtEnd = () => {
     const box = scroller.current;
@@ -82,17 +84,18 @@ export function EventList({ log, selected, isFollowing, onFollow, onSelect }: Pr
         {virtual.getVirtualItems().map((item) => {
           const event = events[item.index];
           if (event === undefined) return null;
+          const position = positionOf(event);
           return (
             // biome-ignore lint/a11y/useKeyWithClickEvents: the list takes the keys for its rows
             <div
               key={item.key}
-              id={`event-${event.seq}`}
-              className={clsx(styles.row, event.seq === selected && styles.selected)}
+              id={`event-${position}`}
+              className={clsx(styles.row, position === selected && styles.selected)}
               style={{ transform: `translateY(${item.start}px)` }}
               role="option"
               tabIndex={-1}
-              aria-selected={event.seq === selected}
-              onClick={() => onSelect(event.seq)}
+              aria-selected={position === selected}
+              onClick={() => onSelect(position)}
             >
               <Cells event={event} />
             </div>
@@ -107,7 +110,7 @@ function Cells({ event }: { event: StoredEvent }) {
   const isError = event.error !== undefined || event.status === "error";
   return (
     <>
-      <span className={styles.seq}>{event.seq}</span>
+      <span className={styles.seq}>{positionOf(event)}</span>
       <span className={styles.time}>{clock(event.time)}</span>
       <span className={clsx(styles.type, isError && styles.isError)}>
         {isError && <span aria-hidden>✕ </span>}
@@ -122,6 +125,11 @@ function Cells({ event }: { event: StoredEvent }) {
 
 function aboutOf(event: StoredEvent): string {
   const text = event.kind === "chunk" ? textOfChunk(event.body) : contentOf(event).message;
-  const said = [event.agent, event.tool ?? event.model, event.error, text && JSON.stringify(text.slice(0, 200))];
+  const said = [
+    event.agent,
+    event.tool ?? event.model,
+    event.error,
+    text && JSON.stringify(text.slice(0, 200)),
+  ];
   return brief(said.filter((each) => each).join(" · "), 140);
 }

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
 import { get, path } from "../../../api/http";
 import type { EventPage } from "../../../api/types";
+import { positionOf } from "../../../live/fold";
 import { Failure, Loading, Notice } from "../../../parts/Notice";
 import { useChoice } from "../../../parts/useChoice";
 import type { TabProps } from "../Session";
@@ -17,8 +18,8 @@ const CONTEXT = 40;
 const SETTLE_MS = 1_000;
 
 /**
- * The events of a session, as they are stored. `?type=` and `?query=` filter, `?event=` is the position of the one that is looked at,
- * `?after=` where the list begins.
+ * The events of a session, as they are stored. `?type=` and `?query=` filter, `?event=` is the position, in the session, of
+ * the one that is looked at.
  */
 export function RawTab({ id, live }: TabProps) {
   const [parameters, setParameters] = useSearchParams();
@@ -93,8 +94,11 @@ interface EventsProps extends TabProps {
 
 function Events({ id, live, begin, type, query, selected, isFollowing, onFollow, onSelect }: EventsProps) {
   const log = useEventLog({ session: id, after: begin, type, query });
-  useGrowth(live.revisions, log.load);
-  const inList = log.events.find((each) => each.seq === selected);
+  // What comes lies behind the page that is read next: that is read when the list is scrolled there.
+  useGrowth(live.revisions, () => {
+    if (!log.more || log.isLoading) log.load();
+  });
+  const inList = log.events.find((each) => positionOf(each) === selected);
   const alone = useQuery({
     queryKey: ["event", id, selected],
     queryFn: ({ signal }) =>
@@ -104,7 +108,7 @@ function Events({ id, live, begin, type, query, selected, isFollowing, onFollow,
       ),
     enabled: selected !== undefined && inList === undefined,
   });
-  const fetched = alone.data?.items.find((each) => each.seq === selected);
+  const fetched = alone.data?.items.find((each) => positionOf(each) === selected);
   const event = inList ?? fetched;
   if (log.events.length === 0 && log.error !== undefined)
     return <Failure error={log.error} retry={log.load} />;

@@ -29,25 +29,36 @@ export function useEventLog({ session, after, type, query }: Wanted): EventLog {
   const [isLoading, setLoading] = useState(false);
   const [error, setError] = useState<Error>();
   const running = useRef<AbortController>(undefined);
+  /** Asked for while a page was being read, which may not have what came since. */
+  const isAskedAgain = useRef(false);
 
   const read = useCallback(
     async (from: number) => {
-      if (running.current !== undefined) return;
+      if (running.current !== undefined) {
+        isAskedAgain.current = true;
+        return;
+      }
       const own = new AbortController();
       running.current = own;
       setLoading(true);
       try {
-        const parameters = { after: from, limit: PAGE, type, query };
-        const page = await get<EventPage>(
-          path(["v1", "sessions", session, "events"], parameters),
-          own.signal,
-        );
-        setState((before) => ({
-          events: page.items.length === 0 ? before.events : [...before.events, ...page.items],
-          next: page.next,
-          more: page.more,
-        }));
-        setError(undefined);
+        let page: EventPage | undefined;
+        do {
+          isAskedAgain.current = false;
+          const parameters = { after: page?.next ?? from, limit: PAGE, type, query };
+          const found: EventPage = await get<EventPage>(
+            path(["v1", "sessions", session, "events"], parameters),
+            own.signal,
+          );
+          setState((before) => ({
+            events: found.items.length === 0 ? before.events : [...before.events, ...found.items],
+            next: found.next,
+            more: found.more,
+          }));
+          setError(undefined);
+          page = found;
+          // Where there is more, the list asks for it when it is scrolled there.
+        } while (isAskedAgain.current && !page.more && !own.signal.aborted);
       } catch (failure) {
         if (!own.signal.aborted) setError(failure instanceof Error ? failure : new Error(String(failure)));
       } finally {

@@ -44,10 +44,10 @@ export function Bar({ row, window, now }: Props) {
           )}
           {row.marks.slice(0, 50).map((mark) => (
             <span
-              key={mark.seq}
+              key={mark.event.seq}
               className={styles.mark}
               style={{ left: `${share(mark.time)}%` }}
-              title={printable(mark.type)}
+              title={printable(mark.event.type)}
             />
           ))}
           <span

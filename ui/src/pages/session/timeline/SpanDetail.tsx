@@ -6,6 +6,7 @@ import { clock, count, dateTime, dollars, duration, printable } from "../../../f
 import { Button } from "../../../parts/Button";
 import { Copy } from "../../../parts/Copy";
 import { JsonView } from "../../../parts/JsonView";
+import { rawOf } from "../raw/address";
 import { type Row, tokensPerSecond } from "./layout";
 import { CategoryIcon, wordOf } from "./looks";
 import { attributesOf, inputOutput } from "./otlp";
@@ -53,9 +54,9 @@ export function SpanDetail({ row, now, sessionId, query, onClose, onZoom }: Prop
           <Link to={`${session}?${new URLSearchParams({ query: last.query ?? query, span: row.id })}`}>
             Show in tree
           </Link>
-          <Link to={`${session}/raw?event=${last.seq}`}>Raw</Link>
+          <Link to={rawOf(last, sessionId)}>Raw</Link>
           {row.events.slice(0, -1).map((event) => (
-            <Link key={event.seq} to={`${session}/raw?event=${event.seq}`}>
+            <Link key={event.seq} to={rawOf(event, sessionId)}>
               Raw: {printable(event.type)}
             </Link>
           ))}
@@ -69,8 +70,8 @@ export function SpanDetail({ row, now, sessionId, query, onClose, onZoom }: Prop
           <h3>Events in it</h3>
           <ul className={styles.marks}>
             {row.marks.slice(0, 100).map((mark) => (
-              <li key={mark.seq}>
-                <Link to={`${session}/raw?event=${mark.seq}`}>{printable(mark.type)}</Link>{" "}
+              <li key={mark.event.seq}>
+                <Link to={rawOf(mark.event, sessionId)}>{printable(mark.event.type)}</Link>{" "}
                 <span className="muted">+{duration(mark.time - row.start)}</span>
               </li>
             ))}

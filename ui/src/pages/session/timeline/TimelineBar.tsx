@@ -1,5 +1,5 @@
 import clsx from "clsx";
-import { Maximize, ZoomIn, ZoomOut } from "lucide-react";
+import { ArrowRight, Maximize, ZoomIn, ZoomOut } from "lucide-react";
 import type { Phase } from "../../../api/types";
 import { brief } from "../../../format";
 import { Button } from "../../../parts/Button";
@@ -12,6 +12,7 @@ import type { Zoom } from "./useZoom";
 interface Props {
   name: string;
   names: string[];
+  newer: string | undefined;
   phase: Phase | undefined;
   zoom: Zoom;
   isTruncated: boolean;
@@ -21,7 +22,7 @@ interface Props {
 const SHOWN: Category[] = ["llm", "tool", "agent", "wait", "other"];
 
 /** Which query is seen, what the bars mean, and how near they are. */
-export function TimelineBar({ name, names, phase, zoom, isTruncated, onQuery }: Props) {
+export function TimelineBar({ name, names, newer, phase, zoom, isTruncated, onQuery }: Props) {
   return (
     <div className={styles.tools}>
       <label className={styles.query}>
@@ -35,6 +36,13 @@ export function TimelineBar({ name, names, phase, zoom, isTruncated, onQuery }: 
         </select>
       </label>
       {phase !== undefined && <Status of={phase} />}
+      <span role="status">
+        {newer !== undefined && (
+          <Button onClick={() => onQuery(newer)} title={`Show ${brief(newer, 80)}`}>
+            <ArrowRight size={14} aria-hidden /> A newer query has begun
+          </Button>
+        )}
+      </span>
       {isTruncated && <span className={styles.truncated}>The trace is longer than what is shown</span>}
       <ul className={styles.legend} aria-label="What the bars mean">
         {SHOWN.map((each) => (

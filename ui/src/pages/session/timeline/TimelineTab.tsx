@@ -1,12 +1,13 @@
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
-import { moment } from "../../../format";
+import type { Query } from "../../../api/types";
 import { Failure, Loading, Notice } from "../../../parts/Notice";
 import { useChoice } from "../../../parts/useChoice";
 import { useNow } from "../../../parts/useNow";
 import type { TabProps } from "../Session";
 import { visible } from "./layout";
 import { SpanDetail } from "./SpanDetail";
+import { newestFirst, shownQuery } from "./shownQuery";
 import styles from "./Timeline.module.css";
 import { TimelineBar } from "./TimelineBar";
 import { useTimeline } from "./useTimeline";
@@ -15,20 +16,19 @@ import { Waterfall } from "./Waterfall";
 
 const FRAME_MS = 250;
 const NEVER_MS = 2_000_000_000;
+const NO_QUERIES: Readonly<Record<string, Query>> = {};
 
-/** The spans of a query as a waterfall. `?query=` names the query (else the newest), `?span=` the chosen span. */
+/**
+ * The spans of a query as a waterfall. `?query=` names the query (else it is the one that is the newest when the page is
+ * opened), `?span=` the chosen span.
+ */
 export function TimelineTab({ id, live }: TabProps) {
   const [parameters, setParameters] = useSearchParams();
-  const queries = live.session?.queries ?? {};
-  const names = useMemo(
-    () =>
-      Object.entries(queries)
-        .sort(([, one], [, other]) => (moment(other.startedAt) ?? 0) - (moment(one.startedAt) ?? 0))
-        .map(([name]) => name),
-    [queries],
-  );
-  const wanted = parameters.get("query");
-  const name = wanted !== null && Object.hasOwn(queries, wanted) ? wanted : names[0];
+  const queries = live.session?.queries ?? NO_QUERIES;
+  const names = useMemo(() => newestFirst(queries), [queries]);
+  const opened = useRef<string>(undefined);
+  const { name, newer } = shownQuery(parameters.get("query"), opened.current, names);
+  opened.current = name;
   if (name === undefined) {
     return (
       <Notice title="No query yet">
@@ -43,6 +43,7 @@ export function TimelineTab({ id, live }: TabProps) {
       live={live}
       name={name}
       names={names}
+      newer={newer}
       span={parameters.get("span") ?? undefined}
       onQuery={(query) => setParameters({ query }, { replace: true })}
       onSpan={(span) =>
@@ -55,12 +56,14 @@ export function TimelineTab({ id, live }: TabProps) {
 interface Props extends TabProps {
   name: string;
   names: string[];
+  /** A query that began since this one was opened without being asked for. */
+  newer: string | undefined;
   span: string | undefined;
   onQuery(name: string): void;
   onSpan(span: string | undefined): void;
 }
 
-function QueryTimeline({ id, live, name, names, span, onQuery, onSpan }: Props) {
+function QueryTimeline({ id, live, name, names, newer, span, onQuery, onSpan }: Props) {
   const [selected, select] = useChoice(span, onSpan);
   const query = live.session?.queries[name];
   const { timeline, isTruncated, isLoading, error, retry } = useTimeline(query, live.revisions[name] ?? 0);
@@ -98,6 +101,7 @@ function QueryTimeline({ id, live, name, names, span, onQuery, onSpan }: Props) 
       <TimelineBar
         name={name}
         names={names}
+        newer={newer}
         phase={query?.phase}
         zoom={zoom}
         isTruncated={isTruncated}

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Entry, Json, Query, SpanNode, StoredEvent, Trace } from "../../../api/types";
-import { layOut, type Row, tokensPerSecond, visible } from "./layout";
+import { arrange, layOut, type Row, spansOf, tokensPerSecond, visible } from "./layout";
 
 const BEGIN = Date.parse("2026-01-01T00:00:00Z");
 let seq = 0;
@@ -168,6 +168,29 @@ describe("the waterfall", () => {
     expect(row(rows, "root").selfTime).toBe(1800);
   });
 
+  it("puts each stream under the call that lies over most of it, of several the innermost", () => {
+    const call = (id: string, start: number, duration?: number) =>
+      span(id, start, duration, { type: "llm.request" });
+    const calls = [
+      call("short", 40, 20),
+      call("all", 0, 1000),
+      call("open", 900),
+      ...Array.from({ length: 50 }, (_, n) => call(`n${n}`, 2000 + n * 10, 9)),
+    ];
+    const stream = (start: number, duration: number) => ({
+      type: "stream",
+      ts: at(start),
+      duration,
+      complete: true,
+    });
+    const { rows } = layOut(
+      traced(...calls),
+      query("running", [stream(41, 5), stream(30, 100), stream(950, 200), stream(2101, 7), stream(0, 4000)]),
+    );
+    const above = (id: string) => rows[row(rows, id).parent]?.id;
+    expect([0, 1, 2, 3, 4].map((n) => above(`stream:${n}`))).toEqual(["short", "all", "open", "n10", "open"]);
+  });
+
   it("shows all traces of a query on one scale", () => {
     const before = traced(span("before", 0, 10));
     const after = traced(span("after", 500, 20), span("tool", 505, 5, { parentSpanId: "after" }));
@@ -189,7 +212,7 @@ describe("the waterfall", () => {
   it("marks what else happened in a span", () => {
     const note = span("root", 30, undefined, { kind: "log", type: "note" });
     expect(layOut(traced(span("root", 0, 100), note), undefined).rows[0]?.marks).toMatchObject([
-      { type: "note" },
+      { event: { type: "note" } },
     ]);
   });
 
@@ -200,5 +223,27 @@ describe("the waterfall", () => {
     const { rows } = layOut(traced(...deep), undefined);
     expect(rows.at(-1)?.depth).toBe(4999);
     expect(visible(rows, new Set(["d10"]))).toHaveLength(11);
+  });
+});
+
+describe("spans that were made before", () => {
+  it("are arranged anew with every state of their query, and stay what they are", () => {
+    const spans = spansOf(
+      traced(
+        span("root", 0, 3000),
+        span("call", 100, undefined, { type: "llm.request", parentSpanId: "root" }),
+      ),
+    );
+    const before = structuredClone(spans);
+    const streaming = { type: "stream", ts: at(300), tokens: 5, stream: "s" };
+    const running = arrange(spans, query("running", [streaming]));
+    expect(ids(running.rows)).toEqual(["root", "-call", "--stream:0"]);
+    expect(row(running.rows, "call")).toMatchObject({ firstToken: 200 });
+
+    const over = arrange(spans, query("done", [], { endedAt: at(4000) }));
+    expect(ids(over.rows)).toEqual(["root", "-call"]);
+    expect(row(over.rows, "call").firstToken).toBeUndefined();
+    expect(over.isRunning).toBe(false);
+    expect(spans).toEqual(before);
   });
 });

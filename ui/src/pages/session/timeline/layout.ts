@@ -1,5 +1,6 @@
 import type { Query, StoredEvent, Trace } from "../../../api/types";
 import { moment } from "../../../format";
+import { isOver } from "../../../live/kinds";
 import { attributesOf, spanName } from "./otlp";
 import { attachStreams, streamRows, waitRows } from "./runs";
 
@@ -42,8 +43,7 @@ export interface Row {
 
 export interface Mark {
   time: number;
-  type: string;
-  seq: number;
+  event: StoredEvent;
 }
 
 export interface Timeline {
@@ -55,14 +55,23 @@ export interface Timeline {
   isRunning: boolean;
 }
 
-const ENDED: readonly string[] = ["done", "error", "canceled"];
+/** What the traces alone tell: rows of spans, not yet in order, and of each the id of the span above it. */
+export interface Spans {
+  readonly rows: readonly Readonly<Row>[];
+  readonly above: ReadonlyMap<string, string>;
+}
 
 /** The waterfall of a query: the spans of its traces, its streams, and the times in which it waited. */
 export function layOut(traces: readonly Trace[], query: Query | undefined): Timeline {
-  const spans = spansOf(traces);
+  return arrange(spansOf(traces), query);
+}
+
+/** The same, of spans that were made before: traces are read now and then, while the query changes with every event. */
+export function arrange(given: Spans, query: Query | undefined): Timeline {
+  const spans = { rows: given.rows.map((row): Row => ({ ...row })), above: new Map(given.above) };
   const waits = query === undefined ? [] : waitRows(query);
   const streams = query === undefined ? [] : streamRows(query);
-  const over = query !== undefined && ENDED.includes(query.phase) ? moment(query.endedAt) : undefined;
+  const over = query !== undefined && isOver(query.phase) ? moment(query.endedAt) : undefined;
   const all = [...spans.rows, ...waits, ...streams];
   // Of a query that is over nothing runs: what has no end was never reported to the end.
   if (over !== undefined) {
@@ -98,8 +107,8 @@ function extent(rows: Row[], over: number | undefined): { start: number; end: nu
   return { start, end };
 }
 
-/** Rows of spans, and of each the id of the span above it. */
-function spansOf(traces: readonly Trace[]): { rows: Row[]; above: Map<string, string> } {
+/** The spans of the traces: the costly part of `layOut`, in which every event is looked into. */
+export function spansOf(traces: readonly Trace[]): Spans {
   const rows = new Map<string, Row>();
   const above = new Map<string, string>();
   const others: StoredEvent[] = [];
@@ -117,7 +126,7 @@ function spansOf(traces: readonly Trace[]): { rows: Row[]; above: Map<string, st
   for (const event of others) {
     const row = rows.get(event.spanId ?? event.parentSpanId ?? "");
     const time = moment(event.time);
-    if (row !== undefined && time !== undefined) row.marks.push({ time, type: event.type, seq: event.seq });
+    if (row !== undefined && time !== undefined) row.marks.push({ time, event });
   }
   return { rows: [...rows.values()], above };
 }

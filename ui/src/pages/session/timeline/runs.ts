@@ -74,17 +74,21 @@ export function waitRows(query: Query): Row[] {
 }
 
 /**
- * Puts each stream under the model call whose output it is: the one that lies over most of it. The call learns from it when its first
- * token came.
+ * Puts each stream under the model call whose output it is: the one that lies over most of it, of
+ * several the one that began last. The call learns from it when its first token came.
  */
 export function attachStreams(streams: Row[], spans: Row[], above: Map<string, string>): void {
-  const calls = spans.filter((row) => row.category === "llm");
+  if (streams.length === 0) return;
+  const calls = callsOf(spans);
   for (const stream of streams) {
     let best: Row | undefined;
     let most = 0;
-    for (const call of calls) {
-      const shared = overlap(stream, call);
-      if (shared > most) [best, most] = [call, shared];
+    for (let at = lastBegunBefore(calls, endOf(stream)); at >= 0; at--) {
+      const one = calls[at];
+      // Of those that began yet earlier, none reaches the stream.
+      if (one === undefined || one.reaches < stream.start) break;
+      const shared = overlap(stream, one.call);
+      if (shared > most) [best, most] = [one.call, shared];
     }
     if (best === undefined || most < length(stream) / 2) continue;
     above.set(stream.id, best.id);
@@ -94,12 +98,44 @@ export function attachStreams(streams: Row[], spans: Row[], above: Map<string, s
   }
 }
 
+/** A model call, and how far it and all that began before it reach. */
+interface Call {
+  call: Row;
+  reaches: number;
+}
+
+/** The model calls by their beginnings. */
+function callsOf(spans: Row[]): Call[] {
+  const calls = spans.filter((row) => row.category === "llm").sort((one, other) => one.start - other.start);
+  let reaches = Number.NEGATIVE_INFINITY;
+  return calls.map((call) => {
+    reaches = Math.max(reaches, endOf(call));
+    return { call, reaches };
+  });
+}
+
+/** The place of the last call that began no later than `time`; -1 where there is none. */
+function lastBegunBefore(calls: readonly Call[], time: number): number {
+  let low = 0;
+  let high = calls.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((calls[middle]?.call.start ?? 0) <= time) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+function endOf(row: Row): number {
+  return row.end ?? Number.MAX_SAFE_INTEGER;
+}
+
 function length(row: Row): number {
   return (row.end ?? row.start) - row.start;
 }
 
 function overlap(one: Row, other: Row): number {
-  const end = Math.min(one.end ?? Number.MAX_SAFE_INTEGER, other.end ?? Number.MAX_SAFE_INTEGER);
+  const end = Math.min(endOf(one), endOf(other));
   // A stream of one chunk has no length, and yet lies in a call.
   return end - Math.max(one.start, other.start) + 0.001;
 }

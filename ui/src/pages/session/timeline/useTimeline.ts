@@ -1,38 +1,40 @@
 import { type UseQueryResult, useQueries, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useMemo, useRef } from "react";
+import { useMemo } from "react";
 import { traceQuery } from "../../../api/queries";
 import type { Query, Trace } from "../../../api/types";
-import { layOut } from "./layout";
+import { isOver } from "../../../live/kinds";
+import { useReread } from "../useReread";
+import { useThrottled } from "../useThrottled";
+import { arrange, spansOf } from "./layout";
 
-/** Traces are read again at most this often while they grow. */
-const SETTLE_MS = 1_200;
+/** What the query itself tells, its waits and its streams, is put among the spans at most this often, in milliseconds. */
+const FRAME_MS = 250;
+/** Of many spans less often: so many of them are put in their places in a millisecond, and most of the time is to be free. */
+const SPANS_A_MS = 20;
 const NONE: readonly string[] = [];
 
 /** The waterfall of a query, over all its traces: read again, not too often, whenever `revision` has grown. */
 export function useTimeline(query: Query | undefined, revision: number) {
   const client = useQueryClient();
   const traceIds = query?.traceIds ?? NONE;
-  const found = useQueries({ queries: traceIds.map(traceQuery), combine: together });
-  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  const read = useRef(revision);
+  const isEnded = query !== undefined && isOver(query.phase);
+  const found = useQueries({
+    // What comes late to a query that is over makes its revision grow, as everything does: no other reading is needed.
+    queries: traceIds.map((traceId) => ({ ...traceQuery(traceId), refetchOnWindowFocus: !isEnded })),
+    combine: together,
+  });
+  const read = async () => {
+    const filters = traceIds.map((traceId) => ({ queryKey: traceQuery(traceId).queryKey }));
+    const isJoined = filters.some((filter) => client.isFetching(filter) > 0);
+    // A reading that is under way is not given up for another one, which would take as long.
+    await Promise.all(filters.map((filter) => client.invalidateQueries(filter, { cancelRefetch: false })));
+    return !isJoined;
+  };
+  useReread(read, { key: "", revision, isOver: isEnded });
 
-  useEffect(() => {
-    if (traceIds.length === 0 || read.current === revision || timer.current !== undefined) return;
-    read.current = revision;
-    timer.current = setTimeout(() => {
-      timer.current = undefined;
-      for (const traceId of traceIds)
-        void client.invalidateQueries({ queryKey: traceQuery(traceId).queryKey });
-    }, SETTLE_MS);
-  }, [client, traceIds, revision]);
-  useEffect(() => {
-    return () => {
-      clearTimeout(timer.current);
-      timer.current = undefined;
-    };
-  }, []);
-
-  const timeline = useMemo(() => layOut(found.traces, query), [found.traces, query]);
+  const spans = useMemo(() => spansOf(found.traces), [found.traces]);
+  const calm = useThrottled(query, Math.max(FRAME_MS, spans.rows.length / SPANS_A_MS));
+  const timeline = useMemo(() => arrange(spans, calm), [spans, calm]);
   return { timeline, ...found };
 }
 

@@ -1,4 +1,4 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
+import { defaultRangeExtractor, type Range, useVirtualizer } from "@tanstack/react-virtual";
 import clsx from "clsx";
 import { type MouseEvent, useCallback, useMemo, useRef } from "react";
 import { isFailed, isOver } from "../../../live/kinds";
@@ -9,7 +9,9 @@ import { rowsOf } from "./rows";
 import { Toolbar } from "./Toolbar";
 import styles from "./tree.module.css";
 import { useErrors } from "./useErrors";
+import { useFocusedRow } from "./useFocusedRow";
 import { useFollow } from "./useFollow";
+import { usePlace } from "./usePlace";
 import { goTo, useSelection } from "./useSelection";
 import { useTreeKeys } from "./useTreeKeys";
 import { useTreeState } from "./useTreeState";
@@ -27,7 +29,9 @@ export function TreeTab({ id, live }: TabProps) {
   const rows = useMemo(() => rowsOf(session ?? NO_SESSION, state.isQueryOpen), [session, state.isQueryOpen]);
   const latest = useRef(rows);
   latest.current = rows;
-  const active = state.active === undefined ? -1 : rows.find(state.active.key, state.active.index);
+  const active = usePlace(rows, state.active);
+  const focused = useFocusedRow(state.open);
+  const kept = usePlace(rows, focused.row);
   const virtual = useVirtualizer({
     count: rows.count,
     getScrollElement: () => scroller.current,
@@ -37,6 +41,8 @@ export function TreeTab({ id, live }: TabProps) {
     ),
     getItemKey: useCallback((index: number) => latest.current.keyAt(index), []),
     overscan: 12,
+    // The row that the focus is in stays in the page, wherever that is scrolled to: a form in it is not to be lost.
+    rangeExtractor: useCallback((range: Range) => withKept(defaultRangeExtractor(range), kept), [kept]),
     scrollPaddingStart: HEAD_HEIGHT,
     scrollPaddingEnd: 8,
     paddingEnd: 16,
@@ -92,6 +98,11 @@ export function TreeTab({ id, live }: TabProps) {
             onKeyDown={onKeyDown}
             onClick={onClick}
             {...follow.listeners}
+            onFocus={(event) => {
+              follow.listeners.onFocus(event);
+              focused.onFocus(event);
+            }}
+            onBlur={focused.onBlur}
           >
             <div role="presentation" className={styles.canvas} style={{ height: virtual.getTotalSize() }}>
               {virtual.getVirtualItems().map((item) => {
@@ -140,6 +151,10 @@ export function TreeTab({ id, live }: TabProps) {
       </p>
     </div>
   );
+}
+
+function withKept(shown: number[], kept: number): number[] {
+  return kept < 0 || shown.includes(kept) ? shown : [...shown, kept].sort((one, other) => one - other);
 }
 
 const NO_SESSION = {

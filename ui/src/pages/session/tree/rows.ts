@@ -56,14 +56,17 @@ export class Rows {
     return segment.isOpen ? segment.start + 1 + place : segment.start;
   }
 
-  /** The row with that key; `hint` is where it was. -1 where there is none. */
+  /** The row with that key; `hint` is where it was. -1 where there is none. No key is made of a row that is passed by. */
   find(key: string, hint: number): number {
     if (hint >= 0 && hint < this.count && this.keyAt(hint) === key) return hint;
+    if (key.startsWith(HEAD)) return this.segment(key.slice(HEAD.length))?.start ?? -1;
+    const seq = key.startsWith(ENTRY) ? Number(key.slice(ENTRY.length)) : undefined;
     for (const segment of this.segments) {
-      if (headKey(segment.name) === key) return segment.start;
       if (!segment.isOpen) continue;
-      const place = segment.entries.findLastIndex(
-        (_, index) => keyIn(segment, segment.start + 1 + index) === key,
+      const place = segment.entries.findLastIndex((entry, index) =>
+        seq === undefined
+          ? entry.seq === undefined && keyIn(segment, segment.start + 1 + index) === key
+          : entry.seq === seq,
       );
       if (place >= 0) return segment.start + 1 + place;
     }
@@ -108,12 +111,15 @@ export function orderedQueries(session: Session): [string, Query][] {
     .map(({ name, query }) => [name, query]);
 }
 
+const HEAD = "query:";
+const ENTRY = "entry:";
+
 export function headKey(name: string): string {
-  return `query:${name}`;
+  return `${HEAD}${name}`;
 }
 
 export function entryKey(seq: number): string {
-  return `entry:${seq}`;
+  return `${ENTRY}${seq}`;
 }
 
 function keyIn(segment: Segment, index: number): string {

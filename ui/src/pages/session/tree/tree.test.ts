@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Entry, Query, Session } from "../../../api/types";
 import { entryKey, headKey, rowsOf } from "./rows";
 import { openQuestion, textOf, wordsOf } from "./words";
@@ -65,6 +65,21 @@ describe("rows", () => {
       4, 4, -1,
     ]);
   });
+
+  it("are found by any key, whatever stands before them", () => {
+    const unstored = session({ q: query("", [{ type: "note" }, ...entries(5, 1)]) }, [{ type: "note" }]);
+    const rows = rowsOf(unstored, () => true);
+    const keys = Array.from({ length: rows.count }, (_, index) => rows.keyAt(index));
+    expect(keys.map((key) => rows.find(key, -1))).toEqual([0, 1, 2, 3, 4]);
+    expect([rows.find(headKey("none"), -1), rows.find(entryKey(6), 2)]).toEqual([-1, -1]);
+  });
+
+  it("are found without a key being made of every row that is passed by", () => {
+    const many = rowsOf(session({ q: query("", entries(1, 50_000)) }), () => true);
+    const made = vi.spyOn(many, "keyAt");
+    expect(many.find(entryKey(1), -1)).toBe(1);
+    expect(made).not.toHaveBeenCalled();
+  });
 });
 
 describe("words", () => {
@@ -129,5 +144,20 @@ describe("the open question", () => {
     expect(openQuestion(query("", [asked], { phase: "running" }))).toBeUndefined();
     const answered: Entry = { type: "question.answered", questionId: "x" };
     expect(openQuestion(query("", [asked, answered], { phase: "waiting" }))).toBeUndefined();
+  });
+
+  it("is looked for once in a query, however many rows ask for it", () => {
+    let looks = 0;
+    const counted = {
+      ...query("", [], { phase: "waiting" }),
+      get events() {
+        looks += 1;
+        return [asked];
+      },
+    };
+    openQuestion(counted);
+    const first = looks;
+    expect(openQuestion(counted)).toBe(asked);
+    expect(looks).toBe(first);
   });
 });

@@ -1,5 +1,6 @@
 import type { Virtualizer } from "@tanstack/react-virtual";
 import {
+  type FocusEvent,
   type PointerEvent,
   type RefObject,
   useCallback,
@@ -11,6 +12,7 @@ import {
 } from "react";
 import type { LiveSession } from "../../../live/useLiveSession";
 import type { Rows } from "./rows";
+import { rowWithin } from "./useFocusedRow";
 
 export type TreeVirtualizer = Virtualizer<HTMLDivElement, Element>;
 
@@ -32,6 +34,7 @@ export interface Follow {
     onWheel(event: WheelEvent): void;
     onTouchMove(): void;
     onPointerDown(event: PointerEvent): void;
+    onFocus(event: FocusEvent): void;
     onScroll(): void;
   };
 }
@@ -83,11 +86,15 @@ export function useFollow({ scroller, virtual, rows, live, startsWith }: Options
         if (event.target === scroller.current) {
           isReaders.current = true;
           stop();
-        }
+        } else if (rowWithin(event.target) !== undefined) stop();
+      },
+      onFocus(event: FocusEvent) {
+        if (rowWithin(event.target) !== undefined) stop();
       },
       onScroll() {
         const element = scroller.current;
-        if (!isReaders.current || element === null) return;
+        // Who writes in a row's form stays there, also at the end.
+        if (!isReaders.current || element === null || rowWithin(document.activeElement)) return;
         const isAtEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR;
         if (isAtEnd && element.scrollHeight > element.clientHeight + NEAR) start();
       },

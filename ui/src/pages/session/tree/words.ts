@@ -90,9 +90,22 @@ export function isQuestion(entry: Entry): boolean {
   );
 }
 
-/** The entry at which a waiting query's question is answered: the newest that asks, unless it has its answer. */
+/**
+ * The entry at which a waiting query's question is answered: the newest that asks, unless it has its answer. Every row asks
+ * for it: a query, which never changes, is looked through once.
+ */
 export function openQuestion(query: Query | undefined): Entry | undefined {
   if (query?.phase !== "waiting") return undefined;
+  const known = openQuestions.get(query);
+  if (known !== undefined) return known.entry;
+  const entry = findOpenQuestion(query);
+  openQuestions.set(query, { entry });
+  return entry;
+}
+
+const openQuestions = new WeakMap<Query, { entry: Entry | undefined }>();
+
+function findOpenQuestion(query: Query): Entry | undefined {
   const asked = query.events.findLast(asks);
   if (asked === undefined) return undefined;
   const isOver = query.events.some(
