@@ -30,6 +30,7 @@ from ark_broker.api.ark import traces as ark_traces
 from ark_broker.api.ark.surface import ArkSurface
 from ark_broker.api.connection import GuardedHttp
 from ark_broker.api.direct import Direct, HotRoutes
+from ark_broker.api.elsewhere import Elsewhere, Neighbours
 from ark_broker.api.gate import Gate
 from ark_broker.api.guarded import Guarded
 from ark_broker.api.intake import Intake
@@ -118,7 +119,8 @@ def build(settings: Settings, database: Database) -> tuple[Services, Listener]:
     )
     writer.stats.observe_commit = metrics.commit_seconds.observe
     writer.stats.observe_failure = metrics.commit_failures.inc
-    desk = Desk(writer, reader, tail)
+    redactor = redactor_from(settings)
+    desk = Desk(writer, reader, tail, None if redactor is None else redactor.redact_body)
     maintenance = Maintenance(
         database,
         writer,
@@ -147,7 +149,7 @@ def build(settings: Settings, database: Database) -> tuple[Services, Listener]:
         prices=prices_from(settings),
         desk=desk,
         readiness=Readiness(),
-        redactor=redactor_from(settings),
+        redactor=redactor,
     )
     return services, listener
 
@@ -241,6 +243,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Guarded)
     app.add_middleware(PathSegments)
     app.add_middleware(ArkSurface, origins=settings.allowed_origins)
+    if not settings.auth:
+        neighbours = Neighbours(settings.allowed_origins or (), settings.own_hosts, is_loopback=settings.is_loopback)
+        app.add_middleware(Elsewhere, neighbours=neighbours)
     app.add_middleware(RequestContext)
     return app
 

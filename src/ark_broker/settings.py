@@ -254,7 +254,13 @@ class Settings(BaseSettings):
     cors_origins: str = Field(
         "",
         description="Origins whose pages may read Ark's surface where authentication is on, separated by commas. "
-        "Without authentication any may.",
+        "Without authentication any may; those that are named may then also send to the broker's own routes.",
+    )
+    allowed_hosts: str = Field(
+        "",
+        description="Names that the broker goes by, besides `localhost`, names without a dot and addresses, separated "
+        "by commas; the hosts of `cors_origins` are among them. Without authentication a broker on a loopback address "
+        "answers to no other: behind a reverse proxy that keeps the `Host`, name its host here. See docs/access.md.",
     )
     redact: str = Field(
         "off",
@@ -391,13 +397,23 @@ class Settings(BaseSettings):
     @property
     def allowed_origins(self) -> frozenset[str] | None:
         """Origins whose pages may read Ark's surface; None for any."""
-        named = frozenset(filter(None, (origin.strip() for origin in self.cors_origins.split(","))))
+        named = frozenset(_listed(self.cors_origins))
         return named if self.auth or named else None
+
+    @property
+    def own_hosts(self) -> frozenset[str]:
+        """Names that the broker goes by, as `allowed_hosts` has them."""
+        return frozenset(_listed(self.allowed_hosts))
+
+    @property
+    def is_loopback(self) -> bool:
+        """True where only this machine's own programs reach the broker."""
+        return _is_loopback(self.host)
 
     @property
     def is_exposed(self) -> bool:
         """True where others than this machine's own programs reach the broker, and nobody asks who they are."""
-        return not self.auth and not _is_loopback(self.host)
+        return not self.auth and not self.is_loopback
 
     @property
     def sqlalchemy_url(self) -> str:
@@ -446,6 +462,11 @@ def _sqlalchemy_url(text: str) -> URL:
         "Input should be postgresql://… or sqlite:///path, not {scheme}://",
         {"scheme": url.drivername},
     )
+
+
+def _listed(text: str) -> list[str]:
+    """What is separated by commas."""
+    return [part for part in (part.strip() for part in text.split(",")) if part]
 
 
 def _is_loopback(host: str) -> bool:

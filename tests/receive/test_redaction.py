@@ -609,6 +609,7 @@ RULES = RedactionRules(
 )
 pieces = st.one_of(
     st.sampled_from([*SECRET_TEXTS, *INNOCENT_TEXTS, "ORD-123", '"QX+', "\\u0041", "://a:", "@", '"password": "']),
+    st.sampled_from(["API_KEY=", "password: ", "?token=", "--password ", "Cookie: a=", "user_x.ssn=", "\\", "'", ";"]),
     st.text(max_size=6),
 )
 texts = st.lists(pieces, max_size=4).map("".join)

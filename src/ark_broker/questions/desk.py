@@ -38,7 +38,11 @@ _SIGNALS: Final = Format("question", lambda _item, _position: b"")
 class Desk:
     """Questions of one process; the log has all of them."""
 
-    def __init__(self, writer: Writer, reader: Reader, tail: Tail) -> None:
+    def __init__(
+        self, writer: Writer, reader: Reader, tail: Tail, redact: Callable[[bytes], bytes] | None = None
+    ) -> None:
+        """`redact` takes out of a JSON text what is not to be stored."""
+        self._redact = redact
         self._writer = writer
         self._reader = reader
         self._tail = tail
@@ -49,7 +53,7 @@ class Desk:
 
     def reading(self, reader: Reader) -> Desk:
         """The same desk, for somebody limited to namespaces, who sees what `reader` sees."""
-        desk = Desk(self._writer, reader, self._tail)
+        desk = Desk(self._writer, reader, self._tail, self._redact)
         desk._secret = self._secret
         desk._seen = unqualified
         return desk
@@ -118,7 +122,8 @@ class Desk:
                 "nobody waits for the answer here, and a secret one is not stored: let whoever asked wait for it",
                 self._json(known),
             )
-        body: dict[str, Any] = {"answeredBy": by}
+        body = self._redacted({"answeredBy": by})
+        # The answer itself is for whoever asked, as it is.
         if not known.secret:
             body["answer"] = answer
         identity = event_id("answer", question_id, attempt) if attempt else None
@@ -132,7 +137,15 @@ class Desk:
     async def cancel(self, question_id: str, reason: str | None) -> Question:
         """Call it off. Raises NotFound, QuestionOver."""
         known = await self._stored(question_id)
-        return self._seen(await self._end(known.id, QUESTION_CANCELED, {"reason": reason}, None))
+        return self._seen(await self._end(known.id, QUESTION_CANCELED, self._redacted({"reason": reason}), None))
+
+    def _redacted(self, said: dict[str, Any]) -> dict[str, Any]:
+        """What people say about a question, without what the rules name."""
+        if self._redact is None:
+            return said
+        found = orjson.loads(self._redact(orjson.dumps(said)))
+        # A text that cannot be read is replaced whole.
+        return found if isinstance(found, dict) else {}
 
     def _json(self, question: Question) -> dict[str, object]:
         return question_json(self._seen(question))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ark_broker.receive.redaction.assigned import ASSIGNED_GATE, FLAG_END_GATE, FLAG_GATE
 from ark_broker.receive.redaction.cards import GATE as CARD_GATE
 from ark_broker.receive.redaction.cards import cards_in
 
@@ -27,7 +28,7 @@ class ValueRule:
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "authorization": ("authorization",),
     "cookie": ("cookie", "cookies"),
-    "password": ("pass word", "pass words", "passwd", "pwd", "pass phrase", "pass code"),
+    "password": ("pass word", "pass words", "pg pass word", "passwd", "pwd", "pass phrase", "pass code"),
     "secret": ("secret", "client secret", "secret value", "secret text"),
     "api-key": ("api key", "api keys", "subscription key", "account key", "access key", "secret key", "master key"),
     "private-key": ("private key", "ssh key", "signing key", "encryption key", "private key pem"),
@@ -52,8 +53,8 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "credentials": ("credential", "credentials"),
 }
-#: Names of the rules for names.
-RULES: Final = tuple(_NAMES)
+#: Names of the rules for names, those of a query's parameters too.
+RULES: Final = (*_NAMES, "signature")
 _SEPARATOR: Final = r"[_.\- /:]?"
 #: Behind a name: `password_2`.
 _AFTER: Final = r"[0-9_.\- ]{0,8}"
@@ -72,10 +73,9 @@ _NAMED: Final = re.compile(
     + f"){_AFTER}$",
     re.IGNORECASE | re.ASCII,
 )
-#: A name that matches ends a string of the JSON text, or of one inside it; in free text it may be in single quotes.
-NAMES_GATE: Final = (
-    "(?i:" + "|".join(_words(name) for names in _NAMES.values() for name in names) + rf"){_AFTER}\\*[\"']"
-)
+_ANY_NAME: Final = f"(?i:{'|'.join(_words(name) for names in _NAMES.values() for name in names)}){_AFTER}"
+#: A name that matches ends a string of the JSON text, or of one inside it; in free text something is assigned to it.
+NAMES_GATE: Final = f"{_ANY_NAME}{ASSIGNED_GATE}|{FLAG_GATE}{_ANY_NAME}{FLAG_END_GATE}"
 #: Longer names are not looked at: no program has them, and the time for one must be bounded.
 MAX_NAME: Final = 512
 

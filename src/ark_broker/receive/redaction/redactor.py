@@ -50,6 +50,15 @@ class Redactor:
         self._counts.update(walk.counts)
         return walk.counts.total()
 
+    def redact_body(self, body: bytes) -> bytes:
+        """A JSON text without what the rules remove; the same bytes where no rule applies."""
+        if not self._may_apply_to(body):
+            return body
+        walk = Walk(self._rules, self._decide, self._gate)
+        found = walk.body(body)
+        self._counts.update(walk.counts)
+        return found
+
     def _may_apply_beside(self, event: Event) -> bool:
         """The other columns are filled from the body; these may come from the request's headers, or be composed."""
         return (event.error is not None and self._gate(event.error)) or (

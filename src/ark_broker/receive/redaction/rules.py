@@ -10,6 +10,7 @@ import msgspec
 
 from ark_broker.model.errors import ArkBrokerError
 from ark_broker.receive.redaction import bundled
+from ark_broker.receive.redaction.assigned import ASSIGNED_GATE, FLAG_END_GATE, QUERY_GATE
 from ark_broker.receive.redaction.bundled import ValueRule, finder
 from ark_broker.receive.redaction.regexes import Refused, compile_safely, literal_gate
 from ark_broker.receive.redaction.structure import STRUCTURAL
@@ -81,6 +82,8 @@ class CompiledRules:
     replacement: str
     #: Rust expressions, one of which matches every JSON text in which a rule applies that has a gate.
     gates: tuple[str, ...]
+    #: Everything that may stand in the place of what was removed.
+    replacements: tuple[str, ...]
 
     @property
     def ungated(self) -> tuple[ValueRule, ...]:
@@ -117,7 +120,7 @@ def check(rules: RedactionRules) -> CompiledRules:
     values = [*own, *(bundled.value_rules() if rules.bundled else [])]
     gates += [_gate_for_name(name) for name in rules.attributes]
     if rules.bundled:
-        gates += [bundled.NAMES_GATE, *(rule.gate for rule in values[len(own) :])]
+        gates += [bundled.NAMES_GATE, QUERY_GATE, *(rule.gate for rule in values[len(own) :])]
     compiled = CompiledRules(
         attributes,
         _names(rules.keep, "keep"),
@@ -125,6 +128,14 @@ def check(rules: RedactionRules) -> CompiledRules:
         rules.bundled,
         rules.replacement,
         tuple(gate for gate in gates if gate is not None),
+        tuple(
+            sorted(
+                {
+                    rules.replacement.replace("{rule}", name)
+                    for name in (*(rule.name for rule in values), *rules.attributes, *bundled.RULES)
+                }
+            )
+        ),
     )
     _check_replacement(compiled, rules)
     return compiled
@@ -160,8 +171,10 @@ def _names(given: tuple[str, ...], field: str) -> Names:
 
 def _gate_for_name(name: str) -> str:
     core = name.removeprefix("*").removesuffix("*")
-    # A name ends its string, also of a JSON text inside a string.
-    return literal_gate(core) + ("" if name.endswith("*") else r"\\*[\"']")
+    if name.endswith("*"):
+        return literal_gate(core)
+    # A name ends its string, also of a JSON text inside a string; or something is assigned to it.
+    return f"{literal_gate(core)}(?:{ASSIGNED_GATE}|{FLAG_END_GATE})"
 
 
 def _own_patterns(patterns: tuple[PatternRule, ...]) -> tuple[list[ValueRule], list[str | None]]:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from ark_broker.receive.redaction.assigned import assigned, query_rule
 from ark_broker.receive.redaction.bundled import ValueRule
 from ark_broker.receive.redaction.document import Number, Unreadable, read, write
 from ark_broker.receive.redaction.rules import CompiledRules
@@ -95,6 +96,8 @@ class Walk:
             container, is_schema = stack.pop()
             if isinstance(container, list):
                 for place, value in enumerate(container):
+                    if isinstance(value, list) and self._is_header(value):
+                        continue
                     if isinstance(value, dict | list):
                         stack.append((value, False))
                     elif (found := self._scalar(value, embedded)) is not value:
@@ -107,7 +110,7 @@ class Walk:
             self._keys(members)
         is_done = self._pair(members)
         for key, value in list(members.items()):
-            if is_done and key == "value":
+            if is_done and key in ("value", "values"):
                 continue
             is_container = isinstance(value, dict | list)
             decision = self._decide(key)
@@ -123,10 +126,14 @@ class Walk:
                 _put(members, key, found)
 
     def _pair(self, members: dict[str, Any]) -> bool:
-        """An attribute of OTLP, a header, a variable: `{"key" or "name", "value"}`. True where the value is done."""
+        """An attribute of OTLP, a header, a variable: `{"key" or "name", "value" or "values"}`.
+
+        True where the value is done.
+        """
         said_by = "key" if "key" in members else "name"
         name = members.get(said_by)
-        if not isinstance(name, str) or "value" not in members:
+        held_by = "value" if "value" in members else "values"
+        if not isinstance(name, str) or held_by not in members:
             return False
         decision = self._decide(name)
         if decision.is_looked_at:
@@ -134,10 +141,26 @@ class Walk:
             decision = self._decide(name)
         if decision.keep:
             return True
-        value = members["value"]
+        value = members[held_by]
         if decision.structural:
             return not isinstance(value, list) and (not isinstance(value, dict) or _is_any_value(value))
-        return decision.rule is not None and self._remove(members, "value", decision.rule)
+        return decision.rule is not None and self._remove(members, held_by, decision.rule)
+
+    def _is_header(self, pair: list[Any]) -> bool:
+        """A header as programs list them, `[name, value]` in a list of such. True where the value is done."""
+        if len(pair) != 2 or not isinstance(pair[0], str):
+            return False
+        decision = self._decide(pair[0])
+        if decision.keep:
+            return True
+        if decision.structural:
+            return not isinstance(pair[1], dict | list)
+        if decision.rule is None:
+            return False
+        members = {"value": pair[1]}
+        is_done = self._remove(members, "value", decision.rule)
+        pair[1] = members["value"]
+        return is_done
 
     def _remove(self, members: dict[str, Any], key: str, rule: str) -> bool:
         """Replace the whole value, unless there is none to hide. True where nothing is left to be looked at."""
@@ -178,10 +201,25 @@ class Walk:
     def _plain(self, text: str) -> str:
         for _ in range(_ROUNDS):
             before = self.counts.total()
-            text = self._values(_MEMBER.sub(self._member, text) if self._may_apply(text) else text)
+            text = self._values(self._named(text) if self._may_apply(text) else text)
             if self.counts.total() == before:
                 break
         return text
+
+    def _named(self, text: str) -> str:
+        """The text without the values of members and variables whose names are secret."""
+        text = _MEMBER.sub(self._member, text)
+        pieces, at = [], 0
+        for start, end, rule in assigned(text, self._rule_in_text, self._rules.replacements):
+            pieces += [text[at:start], self._replaced_by(rule)]
+            at = end
+        return "".join([*pieces, text[at:]]) if pieces else text
+
+    def _rule_in_text(self, name: str, in_query: bool) -> str | None:
+        decision = self._decide(name)
+        if decision.keep or decision.structural or decision.rule is not None:
+            return decision.rule
+        return query_rule(name) if in_query and self._rules.bundled else None
 
     def _key(self, key: str) -> str:
         for _ in range(_ROUNDS):
