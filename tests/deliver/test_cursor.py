@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select, update
 
+from ark_broker.deliver import cursor as cursor_module
 from ark_broker.deliver.cursor import Cursor, Timing
 from ark_broker.deliver.otlp_send import Outcome
 from ark_broker.log.cursors import Cursors, CursorState, LeaseLost
 from ark_broker.log.database import Database
 from ark_broker.log.scope import WHOLE_LOG, Scope
-from ark_broker.log.tables import cursors
+from ark_broker.log.tables import cursors, log_head
+from ark_broker.log.tables import events as events_table
 from ark_broker.model import Event
 from ark_broker.model.errors import Conflict, NotFound
 from tests.deliver.conftest import QUICK, Process
@@ -176,10 +179,10 @@ class Recorder:
     async def send(self, events: Sequence[Event]) -> Outcome:
         self.calls.append([event.seq for event in events])
         found = self.before(events)
+        if isinstance(found, Awaitable):
+            found = await found
         if isinstance(found, Outcome):
             return found
-        if found is not None:
-            await found
         self.sent += [event.seq for event in events]
         return Outcome(delivered=len(events))
 
@@ -207,7 +210,7 @@ async def running(
     finally:
         waking.cancel()
         cursor.stop()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 20)
 
 
 async def _keep_awake(cursor: Cursor) -> None:
@@ -283,7 +286,8 @@ def _counted(store: Cursors) -> list[int]:
     return written
 
 
-async def test_a_crash_in_the_middle_repeats_at_most_one_batch(quick: Process) -> None:
+async def test_a_crash_in_the_middle_repeats_at_most_one_batch(quick: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cursor_module, "_WRITE_SECONDS", 0.1)
     sink = Recorder()
     sink.batch = 10
     store = Cursors(quick.database)
@@ -303,9 +307,10 @@ async def test_a_crash_in_the_middle_repeats_at_most_one_batch(quick: Process) -
     store.advance, store.release = advance, release  # type: ignore[assignment, method-assign]
     cursor = Cursor("c", sink, store, quick.reader, "first", timing=QUICK)
     task = asyncio.create_task(cursor.run())
-    await asyncio.wait_for(crash.wait(), 10)
+    await asyncio.wait_for(crash.wait(), 20)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+    await quick.expire_leases()
 
     async with running(quick, sink, owner="second"):
         await sink.until_sent(*seqs)
@@ -403,17 +408,139 @@ def _holds(cursor: Cursor) -> Any:
     return check
 
 
+async def test_what_a_receiver_asked_for_holds_after_a_restart_and_on_another_replica(quick: Process) -> None:
+    sink = Recorder()
+    at: list[int] = []
+    sink.before = lambda _events: at.append(time.time_ns())
+    store = Cursors(quick.database)
+    until_then = await _paused(store, 1.0)
+    seqs = await events_of(quick, 1)
+
+    async with running(quick, sink, owner="another"):
+        await sink.until_sent(*seqs)
+
+    assert at[0] >= until_then
+
+
+async def test_a_pause_of_more_than_an_hour_is_no_pause_that_anybody_asked_for(
+    quick: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cursor_module, "MAX_RETRY_AFTER", 0.2)
+    sink = Recorder()
+    await _paused(Cursors(quick.database), 1_000_000)
+    seqs = await events_of(quick, 1)
+
+    async with running(quick, sink):
+        await sink.until_sent(*seqs)
+
+
+async def test_a_pause_that_was_taken_over_does_not_hold_up_the_end(quick: Process) -> None:
+    sink = Recorder()
+    await _paused(Cursors(quick.database), 3_000)
+    await events_of(quick, 1)
+
+    async with running(quick, sink) as cursor:
+        await until(_holds(cursor))
+
+    assert sink.calls == []
+    assert (await Cursors(quick.database).rows(["c"]))["c"].free
+
+
+async def _paused(store: Cursors, seconds: float) -> int:
+    """As another process left the cursor that was told to wait for so long. Returns until when."""
+    row = await store.take("c", "before", 30)
+    assert row is not None
+    until_then = time.time_ns() + int(seconds * 1e9)
+    state = CursorState(failures=1, last_error="HTTP 429", paused_until=until_then)
+    await store.release("c", "before", row.position, state)
+    return until_then
+
+
+async def test_what_comes_after_what_is_not_taken_is_given_along_with_it(quick: Process) -> None:
+    sink = Recorder()
+    bad, *_ = await events_of(quick, 1)
+
+    def only_in_company(events: Sequence[Event]) -> Outcome | None:
+        if len(events) < 3:
+            return Outcome(remaining=tuple(events), retry_after=0.0, message="no")
+        return None
+
+    sink.before = only_in_company
+    await Cursors(quick.database).ensure({"all": True})
+    async with running(quick, sink, name="all") as cursor:
+
+        async def failed() -> bool:
+            return cursor.state.failures >= 1
+
+        await until(failed)
+        more = [*await events_of(quick, 1, type="other"), *await events_of(quick, 2)]
+        await sink.until_sent(bad, *more[1:])
+
+    assert sink.sent == [bad, *more[1:]]
+    assert cursor.position == more[-1]
+
+
+async def test_what_was_read_is_not_missed_when_retention_removes_it(quick: Process) -> None:
+    sink = Recorder()
+    seqs = await events_of(quick, 3)
+    sending, removed = asyncio.Event(), asyncio.Event()
+    sink.before = lambda events: _once(sending, removed, events)
+    await Cursors(quick.database).ensure({"all": True})
+    async with running(quick, sink, name="all") as cursor:
+        await asyncio.wait_for(sending.wait(), 20)
+        await _retain_from(quick, sink.calls[0][-1] + 1)
+        removed.set()
+        await sink.until_sent(*seqs)
+        assert cursor.state.gaps == 0
+
+    assert sink.sent == seqs
+
+
+async def test_what_retention_removes_with_all_that_was_read_is_said_to_be_missed(quick: Process) -> None:
+    sink = Recorder()
+    seqs = await events_of(quick, 3)
+    sending, removed = asyncio.Event(), asyncio.Event()
+    sink.before = lambda events: _once(sending, removed, events)
+    await Cursors(quick.database).ensure({"all": True})
+    async with running(quick, sink, name="all") as cursor:
+        await asyncio.wait_for(sending.wait(), 20)
+        unread = await events_of(quick, 5)
+        await _retain_from(quick, unread[-1])
+        removed.set()
+        await sink.until_sent(unread[-1])
+        assert (cursor.state.gaps, cursor.state.missed) == (1, len(seqs) + len(unread) - 1)
+
+    assert sink.sent == unread[-1:]
+
+
+async def _once(sending: asyncio.Event, over: asyncio.Event, events: Sequence[Event]) -> Outcome | None:
+    """The first try fails, when `over` is set; the next are taken."""
+    if sending.is_set():
+        return None
+    sending.set()
+    await over.wait()
+    return Outcome(remaining=tuple(events), retry_after=0.0, message="no")
+
+
+async def _retain_from(process: Process, seq: int) -> None:
+    """As retention: remove what is older."""
+    async with process.database.writer.begin() as connection:
+        await connection.execute(delete(events_table).where(events_table.c.seq < seq))
+        await connection.execute(update(log_head).values(floor=seq - 1))
+
+
 async def test_the_lease_is_renewed_while_a_batch_takes_long(process: Process, store: Cursors) -> None:
     sink = Recorder()
     done = asyncio.Event()
     sink.before = lambda _events: done.wait()
-    timing = Timing(lease=0.6, renew=0.1, stand_by=0.05)
+    timing = Timing(lease=30, renew=0.05, stand_by=0.05)
     async with running(process, sink, timing=timing, store=store) as cursor:
         seqs = await events_of(process, 1)
-        written = _counted(store)
+        await until(_called(sink))
+        first = await _lease_until(process)
 
         async def renewed() -> bool:
-            return len(written) >= 8
+            return await _lease_until(process) > first
 
         await until(renewed)
         assert await store.take("c", "another", 30) is None
@@ -422,6 +549,19 @@ async def test_the_lease_is_renewed_while_a_batch_takes_long(process: Process, s
         await sink.until_sent(*seqs)
 
     assert len(sink.calls) == 1
+
+
+def _called(sink: Recorder) -> Any:
+    async def check() -> bool:
+        return bool(sink.calls)
+
+    return check
+
+
+async def _lease_until(process: Process) -> int:
+    async with process.database.reader.connect() as connection:
+        found: int = (await connection.execute(select(cursors.c.lease_until))).scalar_one()
+        return found
 
 
 async def test_a_process_that_cannot_renew_its_lease_stops_sending(quick: Process) -> None:
@@ -444,7 +584,7 @@ async def test_a_process_that_cannot_renew_its_lease_stops_sending(quick: Proces
 
         store.advance = away  # type: ignore[method-assign]
         await events_of(quick, 1)
-        await asyncio.wait_for(stopped.wait(), 10)
+        await asyncio.wait_for(stopped.wait(), 20)
 
     assert sink.sent == []
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from sqlalchemy import delete, update
 from starlette.responses import Response
 
+from ark_broker.deliver import deliveries as deliveries_module
 from ark_broker.deliver.deliveries import Deliveries, DeliveryStatus
 from ark_broker.deliver.otlp_batch import FORWARDED_BY
 from ark_broker.deliver.upstreams import Upstream, parse_upstreams
@@ -156,11 +158,19 @@ async def test_a_clean_restart_sends_nothing_again(process: Process, receiver: R
 
 async def test_a_busy_receiver_is_asked_again_when_it_says(sqlite_process: Process, receiver: Receiver) -> None:
     answers = iter([Response(status_code=429, headers={"Retry-After": "1"}), Response(status_code=503)])
-    receiver.answer = lambda received: next(answers, None) or fine(received)
+    looked = asyncio.Event()
+
+    async def answer(received: Received) -> Response:
+        if len(receiver.received) > 1:
+            await looked.wait()
+        return next(answers, None) or fine(received)
+
+    receiver.answer = answer
     deliveries = await sqlite_process.deliveries(upstreams=[upstream(receiver)])
     await sqlite_process.spans("a")
 
     first = await until_status(deliveries, lambda found: found.state.failures == 1)
+    looked.set()
     await receiver.until_named("a")
 
     assert first.state.paused_until is not None
@@ -229,6 +239,28 @@ async def test_dead_letters_are_sent_again_on_demand(process: Process, receiver:
     assert (rest.delivered, rest.dead, rest.remaining) == (0, 1, 0)
     assert [letter.seq for letter in await deliveries.dead_letters(UP, after=0, limit=10)] == [worse.seq]
     assert receiver.names == {"good": 1, "bad": 1}
+
+
+async def test_people_who_send_again_do_not_wait_for_the_pause_of_the_delivery(
+    sqlite_process: Process, receiver: Receiver
+) -> None:
+    receiver.answer = refusing("bad")
+    deliveries = await sqlite_process.deliveries(upstreams=[upstream(receiver)])
+    await sqlite_process.spans("bad")
+    await until_status(deliveries, lambda found: found.state.dead == 1)
+    receiver.answer = lambda _received: Response(status_code=429, headers={"Retry-After": "3000"})
+    await sqlite_process.spans("waits")
+    await until_status(deliveries, lambda found: found.state.failures == 1)
+    await deliveries.close()
+
+    receiver.answer = fine
+    again = await sqlite_process.deliveries(upstreams=[upstream(receiver)])
+    await until_status(again, lambda found: found.here)
+    found = await again.resend(UP, None)
+
+    assert (found.delivered, found.dead, found.remaining) == (1, 0, 0)
+    assert receiver.names == {"bad": 1}
+    assert status(again).state.failures == 1
 
 
 async def test_dead_letters_stay_while_the_receiver_is_away(sqlite_process: Process, away: Receiver) -> None:
@@ -377,9 +409,10 @@ async def test_another_replica_takes_over_when_one_dies(
     await one.spans("a")
     await receiver.until_named("a")
     await caught_up(first)
-    # The end of the process: nothing is given back.
+    # The end of the process: nothing is given back, and the lease runs out.
     first._store.release = _nothing  # type: ignore[method-assign]
     await first.close()
+    await one.expire_leases()
 
     await other.spans("b")
     await receiver.until_named("b")
@@ -393,15 +426,16 @@ async def _nothing(*_arguments: object) -> None:
 
 
 async def test_a_receiver_that_does_not_answer_does_not_hold_up_the_end(
-    sqlite_process: Process, receiver: Receiver
+    sqlite_process: Process, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(deliveries_module, "_FINISH_SECONDS", 0.2)
     released = asyncio.Event()
     receiver.answer = _after(released)
-    deliveries = await sqlite_process.deliveries(upstreams=[upstream(receiver)])
+    deliveries = await sqlite_process.deliveries(upstreams=[upstream(receiver, timeout_seconds=600.0)])
     await sqlite_process.spans("a")
     await receiver.until_received(1)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await deliveries.close()
     released.set()
 

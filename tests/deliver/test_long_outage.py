@@ -55,7 +55,7 @@ async def test_a_week_without_the_receiver_is_delivered_in_full(process: Process
         names = [f"day {day} span {number}" for number in range(40)]
         await process.spans(*names)
         sent += names
-        # One try, at the least, is made after each start: not only when the pause of the day before is over.
+        # The pause of the day before is over by then: a try, at the least, is made after each start.
         found = await until_status(deliveries, lambda found, day=day: found.state.failures > day * (TRIES + 1))
         assert (found.state.delivered, found.state.dead, found.state.missed) == (0, 0, 0)
         await deliveries.close()

@@ -18,10 +18,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 import structlog
 
+from ark_broker.deliver import progress
+from ark_broker.deliver.otlp_answer import MAX_RETRY_AFTER
 from ark_broker.deliver.otlp_send import Outcome, next_pause
+from ark_broker.deliver.progress import Counts
 from ark_broker.deliver.sinks import Sink, send
 from ark_broker.log.cursors import Cursors, CursorState, LeaseLost
 from ark_broker.log.database import is_unavailable
@@ -38,7 +40,6 @@ _DATABASE_AWAY: Final = 0.5
 #: Dead letters kept for one cursor, and how many more there may be before the oldest are removed.
 _KEPT_DEAD: Final = 10_000
 _SPARE_DEAD: Final = 500
-_MAX_REASON: Final = 300
 #: Seconds that an end leaves to a write, and then to giving the lease back.
 _WRITE_SECONDS: Final = 0.5
 _RELEASE_SECONDS: Final = 1.0
@@ -56,16 +57,6 @@ class Timing:
     stand_by: float = 3.0
     #: Longest wait for the log to grow.
     idle: float = 30.0
-
-
-@dataclass(slots=True)
-class Counts:
-    """What this process did, since its start."""
-
-    delivered: int = 0
-    rejected: int = 0
-    dead: int = 0
-    failures: int = 0
 
 
 class Cursor:
@@ -229,8 +220,11 @@ class Cursor:
     # -- the work ----------------------------------------------------------------------------------
 
     async def _work(self) -> None:
+        # A receiver that said when to come back said so to all processes, and to those that start anew.
+        await self._sleep(min(self._seconds_until(self.state.paused_until or 0), MAX_RETRY_AFTER))
         while not self._stopping.is_set():
             try:
+                await self._top_up()
                 if self._pending:
                     await self._send_next()
                 elif not await self._read():
@@ -244,17 +238,26 @@ class Cursor:
                 else:
                     await self._pause(self._failed(self.state, f"the broker failed: {type(error).__name__}", 0.0))
 
+    async def _top_up(self) -> None:
+        """Read on behind what the receiver does not take: what follows may tell a bad event from a bad receiver."""
+        if self.state.failures and 0 < len(self._pending) < self.sink.batch:
+            await self._read()
+
     async def _read(self) -> bool:
         """Read the next page; False where the cursor has caught up, and nothing of what it read is for the sink."""
         self._woken.clear()
         async with self._reader.snapshot() as connection:
             head = await self._reader.head(connection)
+            if self._pending and head.floor > self._read_to:
+                # Retention removed all of it, and more that was not looked at.
+                self._pending, self._read_to = [], self.position
             page = await self._reader.page(
-                self.sink.scope, self.position, self._stride.rows, types=self.sink.types, connection=connection
+                self.sink.scope, self._read_to, self._stride.rows, types=self.sink.types, connection=connection
             )
         self._stride.took(page.events)
-        self._note_gap(head)
-        self._pending = [event for event in page.events if self.sink.takes(event)]
+        if not self._pending:
+            self._note_gap(head)
+        self._pending += [event for event in page.events if self.sink.takes(event)]
         # What was read in one snapshot goes to its head, where it is not cut off before.
         self._read_to = page.next if page.more else max(page.next, head.seq)
         if not self._pending:
@@ -265,15 +268,9 @@ class Cursor:
     def _note_gap(self, head: Head) -> None:
         """Retention may have removed something that the cursor had before it: say so."""
         since = max(self.position, self.state.noted_floor)
-        if head.floor <= since:
-            return
-        _log.warning("retention was faster than a delivery", cursor=self.name, position=since, floor=head.floor)
-        self.state = msgspec.structs.replace(
-            self.state,
-            gaps=self.state.gaps + 1,
-            missed=self.state.missed + head.floor - since,
-            noted_floor=head.floor,
-        )
+        if head.floor > since:
+            _log.warning("retention was faster than a delivery", cursor=self.name, position=since, floor=head.floor)
+            self.state = progress.missed(self.state, since, head.floor)
 
     async def _send_next(self) -> None:
         now = self._clock()
@@ -283,7 +280,7 @@ class Cursor:
                 break
             batch.append(event)
         if not batch:
-            await self._sleep((self.sink.due(self._pending[0]) - now) / _NANOSECONDS)
+            await self._sleep(self._seconds_until(self.sink.due(self._pending[0])))
             return
         await self._settle(batch, await send(self.sink, batch))
 
@@ -291,16 +288,9 @@ class Cursor:
         """Note what came of a batch; pause where the receiver is away."""
         pending = [*outcome.remaining, *self._pending[len(batch) :]]
         position = pending[0].seq - 1 if pending else self._read_to
-        dead = [(event, _clean(reason)) for event, reason in outcome.dead]
-        self.counts.delivered += outcome.delivered
-        self.counts.rejected += outcome.rejected
-        self.counts.dead += len(dead)
-        state = msgspec.structs.replace(
-            self.state,
-            delivered=self.state.delivered + outcome.delivered,
-            rejected=self.state.rejected + outcome.rejected,
-            dead=self.state.dead + len(dead),
-        )
+        dead = [(event, progress.clean(reason)) for event, reason in outcome.dead]
+        self.counts.add(outcome)
+        state = progress.counted(self.state, outcome)
         if outcome.retry_after is None or outcome.delivered:
             state = self._succeeded(state, outcome.message)
         if outcome.retry_after is not None:
@@ -316,30 +306,21 @@ class Cursor:
     def _succeeded(self, state: CursorState, message: str) -> CursorState:
         if state.failures:
             _log.info("delivery works again", cursor=self.name, failures=state.failures)
-        state = msgspec.structs.replace(state, failures=0, paused_until=None, last_success_at=self._clock())
-        if message:
-            # What it says of what it took: a partial success.
-            state = msgspec.structs.replace(state, last_error=_clean(message), last_error_at=self._clock())
-        return state
+        return progress.succeeded(state, message, self._clock())
 
     def _failed(self, state: CursorState, message: str, retry_after: float) -> CursorState:
         self.counts.failures += 1
-        failures = state.failures + 1
-        pause = next_pause(failures, retry_after, self._jitter())
-        if failures == 1:
-            _log.warning("delivery fails; trying again", cursor=self.name, error=_clean(message), pause=round(pause, 1))
-        now = self._clock()
-        return msgspec.structs.replace(
-            state,
-            failures=failures,
-            last_error=_clean(message),
-            last_error_at=now,
-            paused_until=now + int(pause * _NANOSECONDS),
-        )
+        pause = next_pause(state.failures + 1, retry_after, self._jitter())
+        state = progress.failed(state, message, self._clock(), pause)
+        if state.failures == 1:
+            _log.warning(
+                "delivery fails; trying again", cursor=self.name, error=state.last_error, pause=round(pause, 1)
+            )
+        return state
 
     async def _pause(self, state: CursorState) -> None:
         self.state = state
-        await self._sleep(((state.paused_until or 0) - self._clock()) / _NANOSECONDS)
+        await self._sleep(self._seconds_until(state.paused_until or 0))
 
     async def _bound_dead(self, added: int) -> None:
         self._surplus += added
@@ -350,6 +331,10 @@ class Cursor:
                 _log.warning("the oldest dead letters were removed", cursor=self.name, events=removed)
 
     # -- small things ------------------------------------------------------------------------------
+
+    def _seconds_until(self, at: int) -> float:
+        """From now, by the clock, until `at` (ns); negative for what is past."""
+        return (at - self._clock()) / _NANOSECONDS
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep; not longer than until it is told to stop."""
@@ -373,8 +358,3 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
 
 def _line(error: BaseException) -> str:
     return str(error).partition("\n")[0][:300]
-
-
-def _clean(text: str) -> str:
-    """As a database can hold it: PostgreSQL takes no NUL, and UTF-8 has no lone surrogates."""
-    return text[:_MAX_REASON].replace("\x00", " ").encode("utf-8", "replace").decode("utf-8")

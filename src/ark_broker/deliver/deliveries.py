@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from ark_broker.deliver.cursor import Counts, Cursor, Timing
+from ark_broker.deliver.cursor import Cursor, Timing
 from ark_broker.deliver.guard import Policy
+from ark_broker.deliver.progress import Counts
 from ark_broker.deliver.rules import Rule, decode_rule
 from ark_broker.deliver.sinks import Clients, OtlpSink, Sink, WebhookSink, send
 from ark_broker.deliver.upstreams import Upstream
@@ -204,7 +205,8 @@ class Deliveries(Collector):
 
     def _sink(self, source: Upstream | KnownRule) -> Sink:
         if isinstance(source, Upstream):
-            return OtlpSink(self._clients.get(trusted=True), source, self._log_id)
+            client = self._clients.get(trusted=True)
+            return OtlpSink(client, source, self._log_id, run=self._clients.threads.run)
         return WebhookSink(
             self._clients.get(trusted=False),
             source.rule,

@@ -241,7 +241,10 @@ def _in(networks: Iterable[Network], address: Address) -> bool:
 
 
 async def resolve_name(host: str, port: int) -> Sequence[str]:
-    """All addresses of a name, in the order in which the system would try them. Raises OSError."""
+    """All addresses of a name, in the order in which the system would try them. Raises OSError.
+
+    In the loop's default executor: whoever shares that with other work takes `threads.Threads.resolve`.
+    """
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 

@@ -3,11 +3,14 @@
 What an answer means (OTLP 1.x "Failures", and what Langfuse, Phoenix and the Collector do beyond it):
 
     2xx                            taken; spans that a partial success rejects are not sent again
-    429, 502, 503, 504, other 5xx  again later, after `Retry-After`; so are 408, 425, timeouts, and connection errors
+    429, 502, 503, 504             again later, after `Retry-After`; so are 408, 425, and connection errors
+    no answer in time, 408, 504    again later, with half as many spans
     507                            again after a long pause: its disk is full
     401, 402, 403, 407             again after a long pause: a wrong key is to be mended, no reason to lose spans
     3xx, 404, 405, 415             again after a long pause: the address is wrong
     413, 400, 422, any other 4xx   some span is at fault: sent in halves, down to the one, which is given up
+    500, any other 5xx             again later; after some tries in halves, down to the one, which is given up once it
+                                   is sure that the upstream fails on it and not on everything (`_Delivery`)
 
 Spans may arrive twice (an answer is lost, a process ends); their ids are the same then.
 """
@@ -17,45 +20,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, Final, Literal
+from itertools import chain
+from typing import Final
 
 import httpx
-import orjson
-from google.protobuf.message import DecodeError
-from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from ark_broker import __version__
+from ark_broker.deliver.guard import Refused
+from ark_broker.deliver.otlp_answer import LONG_PAUSE, PROTOBUF, Answer, judge, line
 from ark_broker.deliver.otlp_batch import FORWARDED_BY_HEADER, Outgoing, compress, cut, encode, prepare
+from ark_broker.deliver.otlp_memory import AS_IT_COMES, Pace, Plan
+from ark_broker.deliver.threads import Run
 from ark_broker.deliver.upstreams import Upstream
 from ark_broker.model import Event
 
 #: Bytes of an answer that are read, at most.
 MAX_ANSWER_BYTES: Final = 64 * 1024
-#: Characters of a reason, at most.
-MAX_REASON: Final = 300
-#: Longest `Retry-After` that is believed, in seconds.
-MAX_RETRY_AFTER: Final = 3600.0
-#: Pause in seconds where somebody has to mend something first.
-LONG_PAUSE: Final = 60.0
 
 #: Seconds for what follows an answer's status.
 _ANSWER_SECONDS: Final = 5.0
-#: Objects around the sentence in an error: `{"error": {"message": "…"}}` has two.
-_LEVELS: Final = 3
+_FAILED_BEFORE: Final = Answer("failed", "it failed on some of the spans before")
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 300.0
-_PROTOBUF: Final = "application/x-protobuf"
-_RETRY: Final = frozenset({408, 425, 429})
-_MENDED_BY_PEOPLE: Final = frozenset({401, 402, 403, 404, 405, 407, 415, 507})
-#: Shorter values of headers are no secrets, and may be part of any sentence.
-_SECRET_LENGTH: Final = 8
-
-Verdict = Literal["taken", "split", "later"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +65,12 @@ class Outcome:
     #: None: it is done. Otherwise the least pause in seconds before the rest is tried again; 0.0 where the upstream
     #: named none (see `next_pause`).
     retry_after: float | None = None
-    #: Spans in the request that has to be tried again. Give it as `first_spans` with the rest: then a search for a bad
-    #: span that was broken off goes on where it was, even if that happens each time.
-    retry_spans: int | None = None
+    #: It ended as the upstream failed on spans that were sent, with 500 or the like.
+    failed: bool = False
+    #: How to send what remains: a search for bad spans goes on where it was, even if it is broken off each time.
+    plan: Plan = AS_IT_COMES
     #: Why the rest is not taken yet, or what the upstream says of what it took: one printable line; "" for nothing.
     message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an upstream answered, judged."""
-
-    verdict: Verdict
-    reason: str = ""
-    rejected: int = 0
-    retry_after: float = 0.0
-
-
-@dataclass(slots=True)
-class _Tally:
-    delivered: int = 0
-    rejected: int = 0
-    message: str = ""
-    dead: list[tuple[Event, str]] = field(default_factory=list)
 
 
 async def deliver(
@@ -108,46 +79,112 @@ async def deliver(
     events: Sequence[Event],
     *,
     log_id: str,
-    first_spans: int | None = None,
+    plan: Plan = AS_IT_COMES,
+    pace: Pace | None = None,
+    run: Run = asyncio.to_thread,
 ) -> Outcome:
-    """Send these events, in as many requests as the upstream's limits want; `first_spans` of them apart, if given.
+    """Send these events, in as many requests as the upstream's limits and its `pace` want, which is kept up to date.
 
-    Its filters are not asked: give what it `takes`. For n spans it makes at most 2 × n requests, and one bad span among
+    Its filters are not asked: give what it `takes`. For n spans it makes at most 3 × n requests, and one bad span among
     them costs about 2 × log2(n) more. Raises nothing on account of the network or the upstream.
     """
-    prepared = await asyncio.to_thread(prepare, events, upstream, log_id)
-    waiting: deque[list[Outgoing]] = deque()
-    for part in (prepared.spans[: first_spans or 0], prepared.spans[first_spans or 0 :]):
-        waiting += await asyncio.to_thread(cut, part, upstream.max_batch_spans, upstream.max_batch_bytes)
-    tally = _Tally(dead=list(prepared.unusable))
-    last: Answer | None = None
-    retry_spans = None
-    while waiting:
-        batch = waiting.popleft()
-        answer = await _send(client, upstream, batch, log_id)
-        if answer.verdict == "later":
-            waiting.appendleft(batch)
-            last, retry_spans = answer, len(batch)
-            break
+    prepared = await run(prepare, events, upstream, log_id)
+    spans = prepared.spans
+    # Suspects that nothing comes behind are looked at anew: there is nothing else to ask for.
+    begin = plan.suspects if plan.again or plan.suspects < len(spans) else 0
+    delivery = _Delivery(pace or Pace(upstream.max_batch_spans), plan.search, spans[:begin])
+    for part in (spans[begin : begin + plan.first], spans[begin + plan.first :]):
+        delivery.waiting += await run(cut, part, upstream.max_batch_spans, upstream.max_batch_bytes)
+    delivery.dead += prepared.unusable
+    if plan.again:
+        delivery.try_again()
+    while delivery.waiting and delivery.stopped is None:
+        batch = delivery.next()
+        delivery.settle(batch, await _send(client, upstream, batch, log_id, run))
+    return delivery.outcome(len(prepared.skipped))
+
+
+@dataclass(slots=True)
+class _Delivery:
+    """What waits to be sent, and what came of the rest.
+
+    An upstream that is broken itself fails on every span, too. So one that it fails on alone is a suspect only, until
+    it has taken another one; then the suspect is tried once more, and given up if it fails again.
+    """
+
+    pace: Pace
+    search: bool
+    suspects: list[Outgoing]
+    waiting: deque[list[Outgoing]] = field(default_factory=deque)
+    #: So many of the first in `waiting` are suspects that are tried once more, each alone.
+    again: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    message: str = ""
+    dead: list[tuple[Event, str]] = field(default_factory=list)
+    #: What broke it off.
+    stopped: Answer | None = None
+    #: What it last said of a suspect.
+    failure: Answer = _FAILED_BEFORE
+
+    def next(self) -> list[Outgoing]:
+        """The spans of the next request. There has to be one."""
+        batch, most = self.waiting.popleft(), self.pace.spans
+        if len(batch) > most:
+            self.waiting.appendleft(batch[most:])
+        return batch[:most]
+
+    def settle(self, batch: list[Outgoing], answer: Answer) -> None:
+        """What an answer means for the spans of the request, and for those that wait."""
+        if answer.slow:
+            self.pace.timed_out(len(batch))
         if answer.verdict == "taken":
-            tally.delivered += len(batch) - answer.rejected
-            tally.rejected += answer.rejected
-            tally.message = answer.reason or tally.message
-        elif len(batch) == 1:
-            tally.dead.append((batch[0].event, answer.reason))
-        else:
+            self._take(batch, answer)
+        elif answer.verdict == "later" or (answer.verdict == "failed" and not self.search):
+            self.waiting.appendleft(batch)
+            self.stopped = answer
+        elif len(batch) > 1:
             half = len(batch) // 2
-            waiting.extendleft((batch[half:], batch[:half]))
-    return Outcome(
-        delivered=tally.delivered,
-        rejected=tally.rejected,
-        skipped=len(prepared.skipped),
-        dead=tuple(tally.dead),
-        remaining=tuple(outgoing.event for batch in waiting for outgoing in batch),
-        retry_after=None if last is None else last.retry_after,
-        retry_spans=retry_spans,
-        message=tally.message if last is None else last.reason,
-    )
+            self.waiting.extendleft((batch[half:], batch[:half]))
+        elif answer.verdict == "split" or self.again:
+            self.again = max(self.again - 1, 0)
+            self.dead.append((batch[0].event, answer.reason))
+        else:
+            self.suspects += batch
+            self.failure = answer
+
+    def _take(self, batch: list[Outgoing], answer: Answer) -> None:
+        self.pace.took(len(batch))
+        self.delivered += len(batch) - answer.rejected
+        self.rejected += answer.rejected
+        self.message = answer.reason or self.message
+        self.again = max(self.again - 1, 0)
+        self.try_again()
+
+    def try_again(self) -> None:
+        """Another span was taken, so what the suspects get now is meant for them."""
+        self.again += len(self.suspects)
+        self.waiting.extendleft([suspect] for suspect in reversed(self.suspects))
+        self.suspects = []
+
+    def outcome(self, skipped: int) -> Outcome:
+        # Suspects that nobody came after may be as good as any.
+        end = self.stopped or (self.failure if self.suspects else None)
+        return Outcome(
+            delivered=self.delivered,
+            rejected=self.rejected,
+            skipped=skipped,
+            dead=tuple(self.dead),
+            remaining=tuple(outgoing.event for outgoing in (*self.suspects, *chain.from_iterable(self.waiting))),
+            retry_after=None if end is None else end.retry_after,
+            failed=end is not None and end.verdict == "failed",
+            plan=AS_IT_COMES if self.stopped is None else self._rest(self.stopped),
+            message=self.message if end is None else end.reason,
+        )
+
+    def _rest(self, stopped: Answer) -> Plan:
+        first = next(iter(list(self.waiting)[self.again :]), [])
+        return Plan(len(self.suspects) + self.again, stopped.busy and self.again > 0, len(first), self.search)
 
 
 def next_pause(failures: int, retry_after: float, jitter: float) -> float:
@@ -163,48 +200,10 @@ def next_pause(failures: int, retry_after: float, jitter: float) -> float:
     return pause * (1 + jitter) / 2
 
 
-def judge(
-    upstream: Upstream,
-    status: int,
-    headers: Mapping[str, str],
-    content: bytes | None,
-    spans: int,
-    *,
-    now: datetime | None = None,
+async def _send(
+    client: httpx.AsyncClient, upstream: Upstream, batch: Sequence[Outgoing], log_id: str, run: Run
 ) -> Answer:
-    """What an answer to a request with so many spans means. `content` is None where it cannot be read.
-
-    `headers` have to be found in any spelling of their names, as those of httpx are. `now` is for `Retry-After`.
-    """
-    media = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if 200 <= status < 300:
-        rejected, message = _taken(media, content or b"")
-        return Answer("taken", _line(message, upstream), min(max(rejected, 0), spans))
-    reason = _line(f"HTTP {status}: {_why(status, media, content or b'')}".rstrip(": "), upstream)
-    pause = parse_retry_after(headers.get("retry-after", ""), now or datetime.now(UTC))
-    if status in _MENDED_BY_PEOPLE or status < 400:
-        return Answer("later", reason, retry_after=max(pause, LONG_PAUSE))
-    if status in _RETRY or status >= 500:
-        return Answer("later", reason, retry_after=pause)
-    return Answer("split", reason)
-
-
-def parse_retry_after(value: str, now: datetime) -> float:
-    """`Retry-After`, in seconds or as an HTTP date, as seconds from `now`: 0 to an hour, 0 where it says nothing."""
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        # More digits than this are more than an hour, and int() takes only so many.
-        return min(float(value[:20]), MAX_RETRY_AFTER)
-    try:
-        at = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return 0.0
-    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    return min(max((at - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
-
-
-async def _send(client: httpx.AsyncClient, upstream: Upstream, batch: Sequence[Outgoing], log_id: str) -> Answer:
-    body = await asyncio.to_thread(_body, batch, upstream.gzip)
+    body = await run(_body, batch, upstream.gzip)
     try:
         request = client.build_request(
             "POST", upstream.url, content=body, headers=_headers(upstream, log_id), timeout=upstream.timeout_seconds
@@ -212,10 +211,12 @@ async def _send(client: httpx.AsyncClient, upstream: Upstream, batch: Sequence[O
         # httpx's own timeouts are for each read: an upstream that drips would hold on for ever.
         async with asyncio.timeout(upstream.timeout_seconds):
             response = await client.send(request, stream=True, follow_redirects=False)
-    except TimeoutError:
-        return Answer("later", f"no answer within {upstream.timeout_seconds:g} s")
+    except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout):
+        return Answer("later", f"no answer within {upstream.timeout_seconds:g} s", slow=True)
+    except Refused as error:
+        return Answer("later", str(error), retry_after=LONG_PAUSE)
     except (httpx.RequestError, httpx.InvalidURL) as error:
-        return Answer("later", _line(f"{type(error).__name__}: {error}".rstrip(": "), upstream))
+        return Answer("later", line(f"{type(error).__name__}: {error}".rstrip(": "), upstream))
     try:
         content = await _read(response)
     finally:
@@ -231,8 +232,8 @@ def _body(batch: Sequence[Outgoing], gzip: bool) -> bytes:
 def _headers(upstream: Upstream, log_id: str) -> dict[str, str]:
     own = {
         # Phoenix compares it as text: no parameters.
-        "Content-Type": _PROTOBUF,
-        "Accept": _PROTOBUF,
+        "Content-Type": PROTOBUF,
+        "Accept": PROTOBUF,
         # A small answer, inflated, may be a very large one.
         "Accept-Encoding": "identity",
         "User-Agent": f"ark-broker/{__version__}",
@@ -262,80 +263,3 @@ async def _read(response: httpx.Response) -> bytes | None:
                 if len(content) >= MAX_ANSWER_BYTES:
                     break
     return bytes(content[:MAX_ANSWER_BYTES])
-
-
-def _taken(media: str, content: bytes) -> tuple[int, str]:
-    """How many spans of a taken request were rejected, and what it says.
-
-    What cannot be read is no failure: Langfuse answers JSON of its own to protobuf.
-    """
-    if media == _PROTOBUF:
-        partial = _decoded(ExportTraceServiceResponse, content).partial_success
-        return partial.rejected_spans, partial.error_message
-    if media == "application/json":
-        return _partial_success(_json(content))
-    if media == "text/html":
-        return 0, "it answered with a web page: is this the address of an OTLP receiver?"
-    return 0, ""
-
-
-def _decoded(of: type[Any], content: bytes) -> Any:
-    """The message in `content`, or an empty one."""
-    try:
-        return of.FromString(content)
-    except DecodeError:
-        return of()
-
-
-def _partial_success(value: object) -> tuple[int, str]:
-    partial = value.get("partialSuccess") if isinstance(value, dict) else None
-    if not isinstance(partial, dict):
-        return 0, ""
-    rejected, message = partial.get("rejectedSpans", 0), partial.get("errorMessage", "")
-    try:
-        count = int(rejected)
-    except (TypeError, ValueError, OverflowError):
-        count = 0
-    return count, message if isinstance(message, str) else ""
-
-
-def _why(status: int, media: str, content: bytes) -> str:
-    """What the upstream says about its status; "" where it does not in words."""
-    if status < 400:
-        return "it sends elsewhere, and redirects are not followed"
-    if media == _PROTOBUF:
-        return str(_decoded(Status, content).message)
-    if media.endswith("json"):
-        return _said(content)
-    if media in ("", "text/plain"):
-        return content.decode("utf-8", "replace")
-    return ""
-
-
-def _json(content: bytes) -> object:
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None
-
-
-def _said(content: bytes) -> str:
-    """The sentence in a JSON error, whatever it is called there: `message`, `error`, `detail`; or all of it."""
-    value = _json(content)
-    for _ in range(_LEVELS):
-        if isinstance(value, dict):
-            value = next((found for key in ("message", "error", "detail") if (found := value.get(key))), None)
-    return value if isinstance(value, str) else content.decode("utf-8", "replace")
-
-
-def _line(text: str, upstream: Upstream) -> str:
-    """`text` as one printable line of `MAX_REASON` characters at most, without what the upstream's headers hold.
-
-    An upstream may repeat what it was sent.
-    """
-    for value in upstream.headers.values():
-        for secret in (value, value.rpartition(" ")[2]):
-            if len(secret) >= _SECRET_LENGTH:
-                text = text.replace(secret, "***")
-    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MAX_REASON]).split())
-    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"

@@ -15,8 +15,11 @@ import httpx
 import structlog
 
 from ark_broker.deliver.guard import Policy, Refused, make_client, read_capped
-from ark_broker.deliver.otlp_send import LONG_PAUSE, Outcome, deliver, parse_retry_after
+from ark_broker.deliver.otlp_answer import LONG_PAUSE, parse_retry_after
+from ark_broker.deliver.otlp_memory import Memory, Pace
+from ark_broker.deliver.otlp_send import Outcome, deliver
 from ark_broker.deliver.rules import Matcher, Rule
+from ark_broker.deliver.threads import Run, Threads
 from ark_broker.deliver.upstreams import Upstream
 from ark_broker.deliver.webhook_format import sign, slack_body, webhook_body
 from ark_broker.log.questions import load_questions
@@ -75,7 +78,7 @@ class Sink(Protocol):
         """When an event that it takes may be sent, in nanoseconds since the epoch. Never earlier than one before it."""
 
     async def send(self, events: Sequence[Event]) -> Outcome:
-        """Send events that it takes, in their order; `remaining` are the last of them.
+        """Send events that it takes, in their order; what remains is given again, with what came after it.
 
         Raises nothing on account of the network or the receiver; what the database raises, and for an event that
         cannot be written, whatever that comes to.
@@ -88,12 +91,15 @@ class OtlpSink:
     types: tuple[str, ...] = ()
     scope = _SPANS
 
-    def __init__(self, client: httpx.AsyncClient, upstream: Upstream, log_id: str) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, upstream: Upstream, log_id: str, *, run: Run = asyncio.to_thread
+    ) -> None:
         self._client = client
         self._upstream = upstream
         self._log_id = log_id
-        #: Where a search for a bad span was broken off (`Outcome.retry_spans`), and by which event it began.
-        self._broken_off: tuple[int, int | None] = (0, None)
+        self._run = run
+        self._pace = Pace(upstream.max_batch_spans)
+        self._memory = Memory()
         self.label = upstream.origin
         self.batch = upstream.max_batch_spans
 
@@ -104,13 +110,11 @@ class OtlpSink:
         return 0
 
     async def send(self, events: Sequence[Event]) -> Outcome:
-        at, spans = self._broken_off
-        first_spans = spans if events and events[0].seq == at else None
-        try:
-            found = await deliver(self._client, self._upstream, events, log_id=self._log_id, first_spans=first_spans)
-        except Refused as error:
-            return Outcome(remaining=tuple(events), retry_after=LONG_PAUSE, message=str(error))
-        self._broken_off = (found.remaining[0].seq, found.retry_spans) if found.remaining else (0, None)
+        plan = self._memory.plan(events)
+        found = await deliver(
+            self._client, self._upstream, events, log_id=self._log_id, plan=plan, pace=self._pace, run=self._run
+        )
+        self._memory.note(plan, found.remaining, found.plan, failed=found.failed)
         return found
 
 
@@ -276,13 +280,15 @@ class Clients:
     """Made when they are first needed: loading the authorities takes a moment."""
 
     policy: Policy
+    threads: Threads = field(default_factory=Threads)
     _made: dict[bool, httpx.AsyncClient] = field(default_factory=dict)
 
     def get(self, *, trusted: bool) -> httpx.AsyncClient:
         """The client for upstreams, which the operator named, or that for webhooks."""
         if trusted not in self._made:
             policy = Policy(allow_http=True, allow_private=True) if trusted else self.policy
-            self._made[trusted] = make_client(policy, timeout=30.0 if trusted else WEBHOOK_SECONDS)
+            timeout = 30.0 if trusted else WEBHOOK_SECONDS
+            self._made[trusted] = make_client(policy, timeout=timeout, resolve=self.threads.resolve)
         return self._made[trusted]
 
     async def close(self) -> None:
@@ -290,3 +296,4 @@ class Clients:
             with contextlib.suppress(TimeoutError, httpx.HTTPError):
                 async with asyncio.timeout(0.2):
                     await client.aclose()
+        self.threads.close()
