@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from ark_broker.receive.redaction import PatternRule, RedactionRules, compile_rules
-from ark_broker.receive.redaction.assigned import assigned
+from ark_broker.receive.redaction.assigned import MOST_NAMES, assigned
 from ark_broker.receive.redaction.bundled import rule_for_name
 from tests.support.events import make
 
@@ -258,3 +258,10 @@ def test_a_megabyte_of_whatever_text_is_done_with_in_one_go(piece: str) -> None:
     spent = list(assigned(text, lambda name, _in_query: rule_for_name(name), ("[redacted:",)))
     assert all(start < end for start, end, _ in spent)
     redacted({"note": text + " API_KEY=hush"})
+
+
+def test_what_stands_behind_thousands_of_secret_names_goes_as_a_whole() -> None:
+    text = "password=$X " * (MOST_NAMES + 10) + "the rest, with a hidden word"
+    found = redacted({"note": text})
+    assert "hidden" not in str(found)
+    assert str(found["note"]).startswith("password=$X password=$X ")

@@ -53,6 +53,8 @@ _SIGN: Final = r"[&;,)\]}|<>]"
 _FOLLOWS: Final = r"(?:[\s\"'`&;,)\]}|<>\\]|$|[A-Za-z_][A-Za-z0-9_.\-]{0,63}+[=:]|/?[a-z]{1,10}>|/[a-z]|amp;)"
 _PIECE: Final = rf"(?:[^\s\"'`&;,)\]}}|<>\\]|(?!{_SIGN}{_FOLLOWS}){_SIGN}|\\(?![nrt\"'`\\]))"
 _RUN: Final = re.compile(rf"{_PIECE}*+")
+#: Names of one text that are looked behind.
+MOST_NAMES: Final = 2_000
 #: As far as a value is looked at to judge it.
 _JUDGED: Final = 200
 _SHORT_RUN: Final = re.compile(rf"{_PIECE}{{0,{_JUDGED}}}+")
@@ -119,8 +121,12 @@ def query_rule(name: str) -> str | None:
 
 
 def assigned(text: str, rule_of: RuleOf, replacements: tuple[str, ...]) -> Iterator[Found]:
-    """Secret values, in order and without overlap. A value that is one of the `replacements` is none any more."""
-    at = 0
+    """Secret values, in order and without overlap. A value that is one of the `replacements` is none any more.
+
+    Behind `MOST_NAMES` secret names the rest of the text counts as one value: each takes time, and who writes so many
+    into one text has a reason.
+    """
+    at = names = 0
     while (found := _NAME.search(text, at)) is not None:
         at = found.end()
         flag, name, quoted, sign, space = found.groups()
@@ -130,6 +136,10 @@ def assigned(text: str, rule_of: RuleOf, replacements: tuple[str, ...]) -> Itera
         rule = rule_of(flag or name, in_query)
         if rule is None:
             continue
+        names += 1
+        if names > MOST_NAMES:
+            yield Found(at, len(text), rule)
+            return
         place = _Place(text, flag or name, begin, at, sign, bool(space), quoted is not None, in_query)
         value = place.value(rule)
         if value is not None and text.startswith(replacements, value[0]):
