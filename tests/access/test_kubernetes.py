@@ -34,7 +34,7 @@ INGEST: frozenset[Permission] = frozenset({"ingest"})
 ADMIN: frozenset[Permission] = frozenset({"admin"})
 TOKEN = "aGVhZGVy.cGF5bG9hZA.c2lnbmF0dXJl"
 COLLECTOR = "system:serviceaccount:team-a:collector"
-GRANT = Grant(name=COLLECTOR, permissions=INGEST, namespaces=frozenset({"team-a"}))
+GRANT = Grant(name=COLLECTOR, permissions=INGEST, namespaces=frozenset({"team-a"}), via="kubernetes")
 
 
 @dataclass

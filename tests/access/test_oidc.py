@@ -42,7 +42,9 @@ P256 = ec.generate_private_key(ec.SECP256R1())
 P384 = ec.generate_private_key(ec.SECP384R1())
 ED25519 = ed25519.Ed25519PrivateKey.generate()
 
-ALICE = Grant(name="alice", permissions=frozenset({"read"}), namespaces=frozenset({"team-a"}))
+ALICE = Grant(
+    name="alice", permissions=frozenset({"read"}), namespaces=frozenset({"team-a"}), via="oidc", issuer=ISSUER
+)
 
 
 @pytest.fixture
@@ -453,6 +455,57 @@ async def test_while_the_issuer_is_away_an_unknown_key_is_no_refusal_and_a_forge
     assert await verify.verify(sign(RSA, "RS256", "first")) == ALICE
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"iss": "https://kubernetes.default.svc.cluster.local"}, "it is of another issuer"),
+        ({"iss": ...}, "it is of another issuer"),
+        ({"aud": "https://kubernetes.default.svc"}, "it is for another audience"),
+    ],
+    ids=str,
+)
+async def test_a_token_for_somebody_else_is_refused_without_asking_for_keys(
+    changes: dict[str, Any], reason: str, issuer: Issuer, clock: Clock
+) -> None:
+    """A cluster's service accounts need no issuer of ours, whether it answers or not."""
+    issuer.away = True
+    verify = verifier(issuer, clock)
+    assert await refusal(verify, sign(OTHER_RSA, "RS256", "of-the-cluster", **changes)) == reason
+    assert issuer.asked == []
+
+
+@pytest.mark.parametrize(
+    "payload", [b"not JSON", b"[]", b"[" * 11_000, b'{"\xd3": 1}'], ids=["text", "list", "deep", "bytes"]
+)
+async def test_claims_that_cannot_be_read_are_refused_without_asking_for_keys(
+    payload: bytes, issuer: Issuer, clock: Clock
+) -> None:
+    token = f"{part({'alg': 'RS256', 'kid': 'first'})}.{part(payload)}.{part(b'signature')}"
+    assert (await refusal(verifier(issuer, clock), token)).startswith("its claims are not")
+    assert issuer.asked == []
+
+
+async def test_a_token_that_only_says_it_is_for_us_still_needs_the_signature(issuer: Issuer, clock: Clock) -> None:
+    verify = verifier(issuer, clock)
+    good, forged = sign(RSA, "RS256", "first"), part(claims(scope="admin"))
+    header, _, signature = good.split(".")
+    assert await refusal(verify, f"{header}.{forged}.{signature}") == "its signature is wrong"
+
+
+async def test_after_a_fetch_that_failed_a_new_key_is_looked_for_again_in_ten_seconds(
+    issuer: Issuer, clock: Clock
+) -> None:
+    verify = verifier(issuer, clock)
+    await verify.verify(sign(RSA, "RS256", "first"))
+    issuer.keys, issuer.away = [public_jwk(OTHER_RSA, kid="second")], True
+    token = sign(OTHER_RSA, "RS256", "second")
+    await outage(verify, token)
+    issuer.away = False
+    await outage(verify, token)
+    clock.forward(10)
+    assert await verify.verify(token) == ALICE
+
+
 async def test_a_clock_that_was_set_back_has_the_keys_fetched_anew(issuer: Issuer, clock: Clock) -> None:
     verify = verifier(issuer, clock)
     await verify.verify(sign(RSA, "RS256", "first"))
@@ -482,6 +535,7 @@ async def test_keys_are_not_fetched_from_somewhere_less_safe(uri: object, issuer
         (Response(status_code=204), "answered 204|something else than JSON"),
         (RedirectResponse("https://issuer.example/elsewhere"), "answered 307"),
         (Response("<html>"), "something else than JSON"),
+        (Response(b'{"keys": "\xd3"}'), "something else than JSON"),
         (Response(b"[" * 100_000), "something else than JSON"),
         (JSONResponse([]), "something else than an object"),
         (JSONResponse({"keys": {}}), "has no list of keys"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import subprocess
@@ -9,7 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from ark_broker.cli.token import token as token_commands
+from ark_broker.log.writer import Writer
+from ark_broker.model.errors import LogUnavailable
 from tests.support.process import StartBroker, run_command
 from tests.support.stored import query
 from tests.support.waiting import wait_until
@@ -88,6 +93,78 @@ def test_what_was_made_without_a_broker_opens_one(start_broker: StartBroker, mig
     for text in (token, second):
         assert text.split("_")[2] not in broker.logs
     assert broker.terminate() == 0
+
+
+async def audited(url: str) -> list[dict[str, Any]]:
+    """Bodies of the audit events in the log, oldest first."""
+    rows = await query(url, "SELECT body FROM events WHERE type = 'audit.request' ORDER BY seq")
+    return [json.loads(bytes(row[0])) for row in rows]
+
+
+async def test_what_is_made_rotated_and_revoked_is_noted_in_the_log(migrated_url: str) -> None:
+    token = ok(migrated_url, "create", "ops", "-p", "admin")
+    identity = token.split("_")[1]
+    rotated = ok(migrated_url, "rotate", token)
+    ok(migrated_url, "revoke", identity)
+    notes = await audited(migrated_url)
+    assert [(note["method"], note["path"]) for note in notes] == [
+        ("POST", "/v1/tokens"),
+        ("POST", f"/v1/tokens/{identity}/rotate"),
+        ("DELETE", f"/v1/tokens/{identity}"),
+    ]
+    assert {(note["by"], note["via"], note["target"]) for note in notes} == {(getpass.getuser(), "cli", identity)}
+    for text in (token, rotated):
+        assert text.split("_")[2] not in str(notes)
+
+
+async def test_what_was_only_looked_at_or_was_refused_is_not_noted(sqlite_url: str) -> None:
+    ok(sqlite_url, "list")
+    assert run(sqlite_url, "revoke", "none").returncode == 1
+    assert run(sqlite_url, "create", "x", "-p", "root").returncode == 2
+    assert await audited(sqlite_url) == []
+
+
+def test_a_token_that_was_revoked_gets_no_new_secret(sqlite_url: str) -> None:
+    identity = ok(sqlite_url, "create", "x", "-p", "read").split("_")[1]
+    ok(sqlite_url, "revoke", identity)
+    result = run(sqlite_url, "rotate", identity)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "ark-broker: the token was revoked: make a new one\n"
+
+
+def test_an_audit_event_that_cannot_be_stored_keeps_no_token_from_being_printed(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made: without its text nobody could use it."""
+
+    async def full(_writer: Writer, _events: object) -> None:
+        raise LogUnavailable("the database did not commit")
+
+    monkeypatch.setattr(Writer, "append", full)
+    monkeypatch.setenv("ARK_BROKER_DATABASE_URL", sqlite_url)
+    result = CliRunner().invoke(token_commands, ["create", "x", "-p", "read"])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("arkb_")
+    assert result.stderr == (
+        "ark-broker: it was done, but its audit event was not stored: the database did not commit\n"
+    )
+
+
+def test_a_running_broker_shows_what_the_command_noted(start_broker: StartBroker, migrated_url: str) -> None:
+    broker = start_broker(migrated_url)
+    ok(migrated_url, "create", "ops", "-p", "admin")
+
+    def noted() -> list[dict[str, Any]]:
+        found = httpx.get(f"{broker.url}/v1/events", params={"type": "audit.request"}).json()["items"]
+        return [each["body"] for each in found]
+
+    wait_until(lambda: [note["via"] for note in noted()] == ["cli"], what="the audit event to be shown")
+    # Both write into one log.
+    assert httpx.post(f"{broker.url}/v1/events", json={"type": "note"}).status_code == 200
+    ok(migrated_url, "create", "more", "-p", "read")
+    assert httpx.post(f"{broker.url}/v1/events", json={"type": "note"}).status_code == 200
+    events = httpx.get(f"{broker.url}/v1/events").json()["items"]
+    assert sorted(event["seq"] for event in events) == [1, 2, 3, 4]
 
 
 def test_as_json(sqlite_url: str) -> None:

@@ -11,6 +11,9 @@ from typing import Final, Literal, get_args
 from ark_broker.model.errors import ArkBrokerError, Overloaded
 
 Permission = Literal["ingest", "read", "answer", "admin"]
+#: Who vouches for somebody: a token of the broker's own, its admin token, an issuer, a cluster; whoever may use the
+#: database itself; nobody, where access control is off.
+Via = Literal["token", "admin", "oidc", "kubernetes", "cli", "open"]
 PERMISSIONS: Final[tuple[Permission, ...]] = get_args(Permission)
 
 _SEPARATOR: Final = re.compile(r"[\s,]+")
@@ -50,6 +53,10 @@ class Grant:
     namespaces: frozenset[str] | None
     #: The broker's own token that it came from.
     token_id: str | None = None
+    #: Names are told apart by it: an issuer may call somebody `admin-token`.
+    via: Via = "token"
+    #: The issuer that vouches, where one does.
+    issuer: str | None = None
     requests_per_minute: int | None = None
     bytes_per_minute: int | None = None
 
@@ -67,6 +74,11 @@ class Grant:
         return namespace is not None and namespace in self.namespaces
 
     @property
+    def identity(self) -> str:
+        """Who it is, the same for every token that somebody comes with, and another one for everybody else."""
+        return " ".join((self.via, self.issuer or "-", self.token_id or self.name))
+
+    @property
     def is_limited(self) -> bool:
         """True where it sees some namespaces only."""
         return self.namespaces is not None
@@ -79,7 +91,7 @@ def check_limits(*limits: int | None) -> None:
 
 
 #: Whoever asks, where access control is off.
-ANYBODY: Final = Grant(name="anybody", permissions=frozenset(PERMISSIONS), namespaces=None)
+ANYBODY: Final = Grant(name="anybody", permissions=frozenset(PERMISSIONS), namespaces=None, via="open")
 
 
 def permission_of(word: str) -> Permission | None:
@@ -150,7 +162,7 @@ class RateLimit:
         """`clock` gives nanoseconds and never runs backwards: `time.monotonic_ns`."""
         self._clock = clock
         self._most = most
-        self._buckets: OrderedDict[tuple[str | None, str], _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -163,7 +175,7 @@ class RateLimit:
         if grant.requests_per_minute is None and grant.bytes_per_minute is None:
             return 0.0
         now = self._clock()
-        bucket = self._bucket((grant.token_id, grant.name), now)
+        bucket = self._bucket(grant.identity, now)
         by_requests = _full_again(bucket.requests, now, requests, grant.requests_per_minute)
         by_bytes = _full_again(bucket.bytes, now, bytes, grant.bytes_per_minute)
         wait = max(_wait(bucket.requests, now, by_requests), _wait(bucket.bytes, now, by_bytes))
@@ -172,7 +184,7 @@ class RateLimit:
         bucket.requests, bucket.bytes = by_requests, by_bytes
         return 0.0
 
-    def _bucket(self, key: tuple[str | None, str], now: int) -> _Bucket:
+    def _bucket(self, key: str, now: int) -> _Bucket:
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = _Bucket(now, now)

@@ -74,10 +74,14 @@ class IssuerKeys:
         return self._keys
 
     async def renewed(self) -> tuple[Key, ...] | None:
-        """The keys, looked for again if that was not done in the last minute; None where the issuer is away."""
+        """The keys, looked for again if that was not done in the last minute; None where the issuer is away.
+
+        After a fetch that failed it is tried again in 10 seconds: until then a new key would be good for nothing.
+        """
+        between = _BETWEEN_RENEWALS if self._trouble is None else _AFTER_FAILURE
         if self._pending is not None:
             await self._fetch()
-        elif not self._is_within(_BETWEEN_RENEWALS, self._renewed_at):
+        elif not self._is_within(between, self._renewed_at):
             self._renewed_at = self._clock()
             await self._fetch()
         return self._keys if self._trouble is None else None

@@ -84,6 +84,7 @@ class ServiceAccountMapping:
             name=match[0],
             permissions=rule.permissions,
             namespaces=rule.namespaces,
+            via="kubernetes",
             requests_per_minute=self.requests_per_minute,
             bytes_per_minute=self.bytes_per_minute,
         )

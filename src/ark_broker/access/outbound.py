@@ -60,5 +60,5 @@ async def _read(url: str, response: httpx.Response) -> bytes:
 def _decode(url: str, body: bytes) -> object:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise NoAnswer(f"{url} answered with something else than JSON") from None

@@ -1,4 +1,4 @@
-"""Tickets: tokens for one URL. Their name says whose they are."""
+"""Tickets: tokens for one minute, which may stand in a URL. Their name says whose they are."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from typing import Final
 
 import msgspec
 
-from ark_broker.access.grants import Grant, Permission, check_limits
+from ark_broker.access.grants import Grant, Permission, Via, check_limits
 
 #: Whatever begins like this is meant for the broker itself, and never for an issuer.
 TOKEN_PREFIX: Final = "arkb_"  # noqa: S105 - what tokens begin with
@@ -60,6 +60,9 @@ class StoredToken(msgspec.Struct, kw_only=True, frozen=True):
     last_used_at: int | None = None
     requests_per_minute: int | None = None
     bytes_per_minute: int | None = None
+    #: Of a ticket: who vouched for whoever got it.
+    via: Via = "token"
+    issuer: str | None = None
 
     def __post_init__(self) -> None:
         check_limits(self.requests_per_minute, self.bytes_per_minute)
@@ -124,6 +127,8 @@ def verify(stored: StoredToken | None, secret: str, now_ns: int) -> Grant | None
         permissions=stored.permissions,
         namespaces=stored.namespaces,
         token_id=stored.id,
+        via=stored.via,
+        issuer=stored.issuer,
         requests_per_minute=stored.requests_per_minute,
         bytes_per_minute=stored.bytes_per_minute,
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import grpc
@@ -27,7 +28,7 @@ from ark_broker.api.gate import Gate
 from ark_broker.api.intake import Intake
 from ark_broker.api.services import Services
 from ark_broker.api.v1.otlp import decode, store
-from ark_broker.model.errors import Forbidden, Overloaded, TooLarge
+from ark_broker.model.errors import Forbidden, Overloaded, TooLarge, Unauthorized
 from ark_broker.receive.inflate import decoder
 from ark_broker.receive.otlp import Signal
 
@@ -129,27 +130,40 @@ class _Export:
 
     async def __call__(self, messages: AsyncIterator[bytes], context: Any) -> bytes:
         try:
-            services = await self._admitted(context)
-            self._check_room()
-            message = await self._read(messages)
-            self._gate.charge_bytes(services.grant, len(message))
-            answer = self._receiver.store(self._store(services, message))
-            del message
-            return await answer
+            async with self._admitted(context) as services:
+                self._check_room()
+                message = await self._read(messages)
+                self._gate.charge_bytes(services.grant, len(message))
+                answer = self._receiver.store(self._store(services, message))
+                del message
+                return await answer
         except Exception as error:  # noqa: BLE001 - every failure is answered with a status
             failure = error
         await self._fail(context, failure)
         raise AssertionError("abort does not return")
 
-    async def _admitted(self, context: Any) -> Services:
-        """The services for whoever calls. Raises Unauthorized, Forbidden, RateLimited, VerifierUnavailable."""
+    @asynccontextmanager
+    async def _admitted(self, context: Any) -> AsyncIterator[Services]:
+        """The services for whoever calls, as long as their token is good: what is stored by then is stored to its end.
+
+        Raises Unauthorized, Forbidden, RateLimited, VerifierUnavailable.
+        """
         if not self._gate.enabled:
-            return self._services
+            yield self._services
+            return
         found = {str(key): value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        grant, _ = await self._gate.identify({key: found[key] for key in ("authorization",) if key in found}, {})
+        headers = {key: found[key] for key in ("authorization",) if key in found}
+        grant, _, token = await self._gate.identify_with(headers, {})
         if not grant.may("ingest"):
             raise Forbidden(f"{grant.name!r} has not the permission `ingest`")
-        return self._services.seen_by(grant)
+        try:
+            async with asyncio.timeout(None) as limit:
+                with self._gate.inside(grant), self._gate.held(grant, token, limit):
+                    yield self._services.seen_by(grant)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise Unauthorized("the token is not accepted any more") from None
 
     def _check_room(self) -> None:
         """Refuse a message before it is read where the budget has no room even for its start. Raises Overloaded.

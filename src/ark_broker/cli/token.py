@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
+import os
 import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
@@ -11,14 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from ark_broker.api.gate import Gate
+    from ark_broker.access.grants import Grant
+    from ark_broker.api.kept_tokens import KeptTokens
+    from ark_broker.log.database import Database
+    from ark_broker.model import Event
+    from ark_broker.settings import Settings
 
 token = typer.Typer(
     name="token",
     help="""Make, list, rotate and revoke tokens, for a broker with ARK_BROKER_AUTH=true.
 
     Works on the database that the settings name (ARK_BROKER_DATABASE_URL, ARK_BROKER_DATA_DIR); no broker need run.
-    A running one heeds a change within ten seconds.
+    A running one heeds a change within ten seconds. What is changed leaves an audit event in the log.
 
     Exit code 1: no database, no such token. Exit code 2: a wrong option.
     """,
@@ -28,6 +34,8 @@ token = typer.Typer(
 _Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 _Id = Annotated[str, typer.Argument(help="Id of the token, or the token itself.")]
 _Found = TypeVar("_Found")
+#: Bytes of events that may wait to be stored: there is one.
+_QUEUE = 2**20
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -63,16 +71,21 @@ def create(
         stored = stored_token(msgspec.convert(wanted, type=NewToken))
     except (BadInput, msgspec.ValidationError) as error:
         raise typer.BadParameter(str(error)) from None
-    text = _with_gate(lambda gate: gate.create(stored))
+
+    async def make(tokens: KeptTokens) -> tuple[str, str]:
+        made = await tokens.create(stored)
+        return made, _id_of(made)
+
+    text = _changing("POST", "/v1/tokens", make)
     typer.echo(json.dumps({"token": text}) if as_json else text)
 
 
 @token.command(name="list")
 def list_(as_json: _Json = False) -> None:
     """List the tokens, newest first. Nothing of their secrets is known."""
-    from ark_broker.api.gate import token_json
+    from ark_broker.api.kept_tokens import token_json
 
-    found = [token_json(each) for each in _with_gate(lambda gate: gate.every())]
+    found = [token_json(each) for each in _with_tokens(lambda tokens: tokens.every())]
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -92,15 +105,25 @@ def rotate(
 ) -> None:
     """Give a token a new secret and print it."""
     seconds = _seconds(grace, "--grace", may_be_none=True)
-    text = _with_gate(lambda gate: gate.rotate(_id_of(token_id), seconds))
+    name = _id_of(token_id)
+
+    async def renew(tokens: KeptTokens) -> tuple[str, str]:
+        return await tokens.rotate(name, seconds), name
+
+    text = _changing("POST", f"/v1/tokens/{name}/rotate", renew)
     typer.echo(json.dumps({"token": text}) if as_json else text)
 
 
 @token.command()
 def revoke(token_id: _Id) -> None:
     """Make a token good for nothing."""
-    revoked = _with_gate(lambda gate: gate.revoke(_id_of(token_id)))
-    typer.echo(f"revoked: {revoked.id}  {revoked.name}")
+    name = _id_of(token_id)
+
+    async def end(tokens: KeptTokens) -> tuple[str, str]:
+        revoked = await tokens.revoke(name)
+        return f"revoked: {revoked.id}  {revoked.name}", revoked.id
+
+    typer.echo(_changing("DELETE", f"/v1/tokens/{name}", end))
 
 
 def _id_of(text: str) -> str:
@@ -114,7 +137,53 @@ def _seconds(text: str, option: str, *, may_be_none: bool = False) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def _with_gate(work: Callable[[Gate], Awaitable[_Found]]) -> _Found:
+def _changing(method: str, path: str, work: Callable[[KeptTokens], Awaitable[tuple[str, str]]]) -> str:
+    """Do what returns a text and the id of the token it was done to. It leaves the audit event of such a request."""
+    from ark_broker.api.audit import audit_event
+    from ark_broker.doors import redactor_from
+
+    async def noted(tokens: KeptTokens, settings: Settings, database: Database) -> str:
+        redactor = redactor_from(settings)
+        text, token_id = await work(tokens)
+        event = audit_event(_who(), {"method": method, "path": path, "target": token_id})
+        if redactor is not None:
+            redactor.redact(event)
+        await _note(database, event, apart=settings.auth)
+        return text
+
+    return _with_database(noted)
+
+
+def _with_tokens(work: Callable[[KeptTokens], Awaitable[_Found]]) -> _Found:
+    return _with_database(lambda tokens, _settings, _database: work(tokens))
+
+
+async def _note(database: Database, event: Event, *, apart: bool) -> None:
+    """Write it into the log. Where that fails it is said: what was done is done, and its token is to be printed."""
+    from ark_broker.log.writer import Writer
+    from ark_broker.model.errors import ArkBrokerError
+
+    writer = Writer(database, lambda _commit: None, queue_bytes=_QUEUE, apart=apart)
+    writer.start()
+    try:
+        await writer.append([event])
+    except ArkBrokerError as error:
+        typer.echo(f"ark-broker: it was done, but its audit event was not stored: {error}", err=True)
+    finally:
+        await writer.close()
+
+
+def _who() -> Grant:
+    from ark_broker.access.grants import Grant
+
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # in a container, a user may be no more than a number
+        name = f"uid {os.getuid()}"
+    return Grant(name=name, permissions=frozenset(), namespaces=None, via="cli")
+
+
+def _with_database(work: Callable[[KeptTokens, Settings, Database], Awaitable[_Found]]) -> _Found:
     from ark_broker.api.gate import Gate
     from ark_broker.app import open_from
     from ark_broker.log import schema
@@ -131,7 +200,7 @@ def _with_gate(work: Callable[[Gate], Awaitable[_Found]]) -> _Found:
                 await schema.migrate(database)
             else:
                 await schema.check(database)
-            return await work(Gate(TokenStore(database), enabled=True))
+            return await work(Gate(TokenStore(database), enabled=True).tokens, settings, database)
         finally:
             await database.close()
 

@@ -16,6 +16,7 @@ from ark_broker.log.packs import pack_finished
 from ark_broker.log.removal import expire
 from ark_broker.log.rollups import forget_old
 from ark_broker.log.tables import contents, events, links, log_head, packs, sessions, waiting
+from ark_broker.log.tokens import forget_tickets
 from ark_broker.log.writer import Writer, quiet_traces
 from ark_broker.model.vocabulary import TOMBSTONES
 
@@ -85,6 +86,7 @@ class Maintenance:
             ("pack", self.pack, max(0.2, min(30.0, self._pack_after / 4))),
             ("expiry", self.expire, min(30.0, self._interval)),
             ("figures", self.forget_figures, _FIGURES_SECONDS),
+            ("tickets", self.forget_tickets, self._interval),
         ]
         if self._deadlines is not None:
             jobs.append(("deadlines", self._deadlines, 1.0))
@@ -135,6 +137,10 @@ class Maintenance:
     async def forget_figures(self) -> int:
         """Remove figures over time that are older than their width is kept for; returns how many."""
         return await forget_old(self._database, self._clock())
+
+    async def forget_tickets(self) -> int:
+        """Remove tickets that have expired; returns how many."""
+        return await forget_tickets(self._database, self._clock())
 
     async def remove_deleted(self) -> int:
         """Finish deletions that a stop interrupted: remove what is left of sessions that were deleted.

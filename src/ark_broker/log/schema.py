@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: The revision that this version of the broker works with: the newest in `alembic/versions`. Stated here, so that a
 #: start that has nothing to migrate need not load alembic, which takes longer than all the rest of it.
-LATEST: Final = "0006"
+LATEST: Final = "0007"
 #: Any number will do, as long as every version of the broker uses the same one.
 _MIGRATION_LOCK: Final = 4_318_000_001
 

@@ -389,4 +389,9 @@ tokens: Final = Table(
     Column("last_used_at", BigInteger, nullable=False),
     # An `access.tokens.StoredToken`: of the secret it has a hash.
     Column("content", LargeBinary, nullable=False),
+    # Of a ticket: who got it, and when it is good for nothing. No other token has these.
+    Column("owner", Text),
+    Column("expires_at", BigInteger),
 )
+_IS_TICKET: Final = tokens.c.owner.is_not(None)
+Index("tokens_tickets", tokens.c.owner, tokens.c.expires_at, postgresql_where=_IS_TICKET, sqlite_where=_IS_TICKET)

@@ -196,7 +196,7 @@ async def made(gate: Gate, **more: Any) -> str:
     token = StoredToken(
         id="", name="n", hash=b"", permissions=frozenset({"read"}), namespaces=None, created_at=0, **more
     )
-    return await gate.create(token)
+    return await gate.tokens.create(token)
 
 
 async def test_a_token_that_expires_ends_its_streams(api: Api) -> None:
@@ -228,7 +228,7 @@ async def test_a_token_that_another_replica_revoked_ends_its_streams(api: Api) -
         return len(gate.visits) == 1
 
     await until(is_open)
-    await Gate(store, enabled=True).revoke(text.split("_")[1])
+    await Gate(store, enabled=True).tokens.revoke(text.split("_")[1])
     monotonic[0] = 10_000_000_001
     await ended(reading)
     await gate.close()

@@ -16,7 +16,8 @@ from starlette.responses import Response
 from ark_broker.access.grants import GrantInvalid, Permission, to_namespaces, to_permissions
 from ark_broker.access.tickets import is_ticket_name
 from ark_broker.access.tokens import StoredToken
-from ark_broker.api.gate import COOKIE, TICKET_SECONDS, Gate, token_json
+from ark_broker.api.gate import COOKIE, Gate
+from ark_broker.api.kept_tokens import MOST_TICKETS, TICKET_SECONDS, KeptTokens, token_json
 from ark_broker.api.paths import json_response, path_name
 from ark_broker.api.services import Deps, Services
 from ark_broker.model.errors import BadInput, Forbidden, Unauthorized
@@ -98,14 +99,14 @@ def stored_token(wanted: NewToken) -> StoredToken:
 )
 async def create_token(request: Request, services: Deps) -> Response:
     token = stored_token(await _decoded(request, services, NewToken))
-    gate = _gate(request)
-    text = await gate.create(token)
-    return json_response(token_json(await gate.stored(text.split("_")[1])) | {"token": text}, 201)
+    tokens = _tokens(request)
+    text = await tokens.create(token)
+    return json_response(token_json(await tokens.stored(text.split("_")[1])) | {"token": text}, 201)
 
 
 @router.get("/v1/tokens", summary="Tokens, newest first", description="Nothing of their secrets is shown.")
 async def list_tokens(request: Request) -> Response:
-    return json_response({"items": [token_json(token) for token in await _gate(request).every()]})
+    return json_response({"items": [token_json(token) for token in await _tokens(request).every()]})
 
 
 @router.delete(
@@ -114,28 +115,31 @@ async def list_tokens(request: Request) -> Response:
     description="It is good no more: at once on this replica, within ten seconds on the others.",
 )
 async def revoke_token(token_id: str, request: Request) -> Response:
-    return json_response(token_json(await _gate(request).revoke(path_name(token_id, "token_id"))))
+    return json_response(token_json(await _tokens(request).revoke(path_name(token_id, "token_id"))))
 
 
 @router.post(
     "/v1/tokens/{token_id}/rotate",
     summary="Give a token a new secret",
-    description='`{"graceSeconds": 3600}`: so long the old one is still good.',
+    description='`{"graceSeconds": 3600}`: so long the old one is still good. 409 for a token that was revoked.',
 )
 async def rotate_token(token_id: str, request: Request, services: Deps) -> Response:
     wanted = await _decoded(request, services, _Rotate)
     name = path_name(token_id, "token_id")
-    return json_response({"id": name, "token": await _gate(request).rotate(name, wanted.grace_seconds)})
+    return json_response({"id": name, "token": await _tokens(request).rotate(name, wanted.grace_seconds)})
 
 
 @router.post(
     "/v1/tickets",
-    summary="A ticket for one URL",
-    description="For readers that cannot send headers, such as a browser's `EventSource`: `?ticket=…`, for a minute.",
+    summary="A ticket for a minute",
+    description=(
+        "For readers that cannot send headers, such as a browser's `EventSource`: `?ticket=…`. It reads whatever its "
+        f"owner may read. Nobody has more than {MOST_TICKETS} at once: 429."
+    ),
     status_code=201,
 )
 async def create_ticket(request: Request, services: Deps) -> Response:
-    return json_response({"ticket": await _gate(request).ticket(services.grant), "expiresIn": TICKET_SECONDS}, 201)
+    return json_response({"ticket": await _tokens(request).ticket(services.grant), "expiresIn": TICKET_SECONDS}, 201)
 
 
 @router.get("/v1/me", summary="Who asks, and what they may")
@@ -202,6 +206,10 @@ def _gate(request: Request) -> Gate:
     gate = request.app.state.gate
     assert isinstance(gate, Gate)
     return gate
+
+
+def _tokens(request: Request) -> KeptTokens:
+    return _gate(request).tokens
 
 
 async def _decoded(request: Request, services: Services, of: type[_Wanted]) -> _Wanted:
