@@ -1,5 +1,4 @@
-"""`make receivers`: install real receivers of OTLP, and deliver to them. Needs the network; Jaeger and the Collector need
-Go.
+"""`make receivers`: install real receivers of OTLP, and deliver to them. Needs the network, and Go for two of them.
 
 What can be installed is, once, into `.conformance/receivers`; what cannot is named, and its tests are skipped.
 """

@@ -66,7 +66,7 @@ _TYPES: Final[Mapping[str, str]] = {
     ".woff": "font/woff",
     ".woff2": "font/woff2",
 }
-#: Content codings that a build may have files in, the smallest first. What is there in gzip needs no plain one beside it.
+#: Content codings that a build may have files in, the smallest first. What is there in gzip needs no plain file beside.
 _CODINGS: Final[tuple[tuple[str, str], ...]] = (("br", ".br"), ("gzip", ".gz"))
 
 _NO_BUILD: Final = b"""<!doctype html>
