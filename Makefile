@@ -12,8 +12,9 @@ BENCH ?=
 CONFORMANCE ?=
 TEST ?=
 
-# Tests wait for disks and for processes more than they compute: three workers for two cores.
-WORKERS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
+# Tests wait for disks and for processes more than they compute: two workers a core, three for two where a browser draws.
+WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )))
+BROWSERS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -57,7 +58,7 @@ browser: dev ## Find a Chromium; as root on Debian install one where there is no
 	$(BIN)/python -m tests.ui.browser
 
 e2e: browser ui ## Use the dashboard in a browser, with a real broker
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/ui -m ui $(TEST)
+	$(BIN)/python -m pytest -n $(BROWSERS) --dist loadfile tests/ui -m ui $(TEST)
 
 pictures: browser ui ## Take the pictures of the docs anew
 	ARK_BROKER_TEST_PICTURES=docs/images $(BIN)/python -m pytest tests/ui/test_access.py -m ui
@@ -118,9 +119,11 @@ clean: ## Remove .venv, the dashboard's build and every cache; the broker's data
 
 # -- the environment; a stamp is the proof that a step was done since its inputs changed
 
-$(VENV)/.installed-dev: $(VENV)/.installed
+$(VENV)/.installed-dev: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "Installing into $(VENV), with what contributors need ..."
+	$(PIP) hatchling editables
 	$(PIP) --no-build-isolation --editable '.[dev]'
-	@touch $@
+	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) ..."

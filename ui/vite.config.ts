@@ -20,5 +20,6 @@ export default defineConfig({
     rollupOptions: { input: ["index.html", "docs.html"] },
   },
   server: { proxy: { "/v1": broker, "/health": broker, "/metrics": broker } },
-  test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"] },
+  // Tests that need a page say so in their first line.
+  test: { environment: "node", include: ["src/**/*.test.{ts,tsx}"] },
 });
