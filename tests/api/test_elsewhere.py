@@ -19,8 +19,6 @@ CHANGING = [
     ("POST", "/v1/webhooks"),
     ("POST", "/v1/a2a/notifications"),
     ("DELETE", "/v1/sessions/s1"),
-    ("POST", "/mcp"),
-    ("POST", "/mcp/"),
     ("POST", "/%761/events"),
     ("POST", "/v1/none-such"),
 ]

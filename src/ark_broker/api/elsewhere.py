@@ -3,7 +3,8 @@
 A browser sends what any page tells it to, also to this machine. So without authentication no page of another origin
 changes anything by the broker's own routes; and a broker on a loopback address answers to no name that somebody else's
 name server could have given its address (DNS rebinding). Programs that are no browsers notice neither. Ark's routes and
-OTLP's take what any origin sends, as Ark's own broker and OpenTelemetry's collectors do.
+OTLP's take what any origin sends, as Ark's own broker and OpenTelemetry's collectors do; MCP has its own check, with and
+without authentication.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Elsewhere:
 
 def _is_ours(path: str) -> bool:
     lowered = path.lower().removesuffix("/")
-    return (lowered.startswith("/v1/") or lowered == "/mcp") and lowered not in _INGESTION
+    return lowered.startswith("/v1/") and lowered not in _INGESTION
 
 
 def _name_of(host: str) -> str:
