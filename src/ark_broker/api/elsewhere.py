@@ -3,8 +3,8 @@
 A browser sends what any page tells it to, also to this machine. So without authentication no page of another origin
 changes anything by the broker's own routes; and a broker on a loopback address answers to no name that somebody else's
 name server could have given its address (DNS rebinding). Programs that are no browsers notice neither. Ark's routes and
-OTLP's take what any origin sends, as Ark's own broker and OpenTelemetry's collectors do; MCP has its own check, with and
-without authentication.
+OTLP's take what any origin sends, as Ark's own broker and OpenTelemetry's collectors do; MCP has a check of its own,
+also with authentication.
 """
 
 from __future__ import annotations
