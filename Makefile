@@ -61,7 +61,7 @@ e2e: browser ui ## Use the dashboard in a browser, with a real broker
 	$(BIN)/python -m pytest -n $(BROWSERS) --dist loadfile tests/ui -m ui $(TEST)
 
 pictures: browser ui ## Take the pictures of the docs anew
-	ARK_BROKER_TEST_PICTURES=docs/images $(BIN)/python -m pytest tests/ui/test_access.py -m ui
+	ARK_BROKER_TEST_PICTURES=docs/images $(BIN)/python -m pytest tests/ui/test_access.py tests/ui/test_login.py -m ui -k axe_finds
 
 test: dev ## Run the suite, on SQLite and PostgreSQL
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --ignore=tests/image/test_image.py $(TEST)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _ROOT: Final = Path(__file__).parents[2]
 _AXE: Final = _ROOT / "ui" / "node_modules" / "axe-core" / "axe.min.js"
 #: Where the pictures go; unless it is said a test run leaves the checkout as it was.
-_PICTURES: Final = os.environ.get("ARK_BROKER_TEST_PICTURES")
+PICTURES: Final = os.environ.get("ARK_BROKER_TEST_PICTURES")
 
 #: The rules of WCAG 2.2 A and AA, and what axe's authors think best; that names contain what is seen is among its
 #: experimental ones.
@@ -120,7 +120,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     directory = tmp_path_factory.mktemp("busy")
     settings = {"database_url": f"sqlite:///{directory}/broker.db", "upstreams": "http://127.0.0.1:9?name=langfuse"}
     # What is shown should have taken as long as such things take; a run that takes no pictures has no time for that.
-    speed = "human" if _PICTURES else "max"
+    speed = "human" if PICTURES else "max"
     with running(directory, settings) as broker:
         tell(broker)
         with demo_playing(broker, "--ask", "--speed", speed):
@@ -158,7 +158,7 @@ def test_axe_finds_nothing_serious(busy: Broker, open_page: WatchedPage, tmp_pat
     page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=shown)
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "it scrolls sideways"
     page.mouse.move(0, 0)
-    page.screenshot(path=Path(_PICTURES or tmp_path) / f"{name}-{width}.png", animations="disabled")
+    page.screenshot(path=Path(PICTURES or tmp_path) / f"{name}-{width}.png", animations="disabled")
 
 
 def test_axe_would_find_something(busy: Broker, open_page: WatchedPage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 
 from tests.support.process import Broker
 from tests.ui.conftest import WatchedPage, running
-from tests.ui.test_access import violations
+from tests.ui.test_access import PICTURES, violations
 from tests.ui.watch import Watch
 
 if TYPE_CHECKING:
@@ -144,8 +145,9 @@ def test_a_logout_that_fails_is_told(visitor: Page, watches: list[Watch]) -> Non
 
 
 @pytest.mark.parametrize("width", [1280, 400])
-def test_axe_finds_nothing_serious_at_the_login(stranger: Page, width: int) -> None:
-    stranger.set_viewport_size({"width": width, "height": 900})
+def test_axe_finds_nothing_serious_at_the_login(stranger: Page, tmp_path: Path, width: int) -> None:
+    stranger.set_viewport_size({"width": width, "height": 600})
+    stranger.screenshot(path=Path(PICTURES or tmp_path) / f"login-{width}.png", animations="disabled")
     log_in(stranger, "not-a-token")
     stranger.get_by_role("alert").wait_for()
 
