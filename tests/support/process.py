@@ -57,6 +57,7 @@ class Broker:
     def __init__(self, directory: Path, settings: Mapping[str, object]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.port = int(str(settings.get("port") or free_port()))
+        self.settings = settings
         self._log_file = directory / f"broker-{self.port}.log"
         self._environment = environment(
             {"log_format": "json", "data_dir": directory / "data", "shutdown_seconds": 5, "grpc_port": 0, **settings}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import pytest
 
-from tests.support.process import Broker
+from tests.support.process import Broker, run_command
 from tests.ui.conftest import WatchedPage, running
 from tests.ui.test_access import PICTURES, violations
 from tests.ui.watch import Watch
@@ -79,6 +80,17 @@ def assert_nothing_is_told(page: Page) -> None:
     assert SESSION not in content
     assert "due-diligence" not in content
     assert page.get_by_role("button", name="Log out").count() == 0
+
+
+def test_the_page_says_how_a_token_is_made_that_opens_it(locked: Broker, stranger: Page) -> None:
+    program, *arguments = stranger.locator("main code").inner_text().split()
+    assert program == "ark-broker"
+
+    made = run_command(*arguments, "--json", database_url=locked.settings["database_url"])
+
+    assert made.returncode == 0, made.stderr
+    log_in(stranger, json.loads(made.stdout)["token"])
+    stranger.get_by_role("link", name=SESSION).wait_for()
 
 
 def test_a_wrong_token_is_refused_with_words_and_a_right_one_leads_to_the_page_asked_for(

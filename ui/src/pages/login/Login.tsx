@@ -40,7 +40,7 @@ export function Login() {
       <h1>Log in</h1>
       <p className="muted">
         This broker asks for a token. Whoever runs it makes one with{" "}
-        <code>ark-broker token create --scope read --scope answer</code>.
+        <code>ark-broker token create me -p read -p answer</code>.
       </p>
       <label htmlFor={field}>Token</label>
       <input
