@@ -29,6 +29,12 @@ def _as_in_a_terminal() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def _environment() -> dict[str, str]:
+    """That of a shell in a terminal: its size is asked of it."""
+    own = {"TERM": "xterm-256color", "NO_COLOR": "", "XDG_CONFIG_HOME": "/nonexistent"}
+    return {name: value for name, value in environment().items() if name not in ("COLUMNS", "LINES")} | own
+
+
 class Terminal:
     """One process on a terminal of 120 columns and 40 lines. With `stdout_only` stdin is none."""
 
@@ -42,8 +48,7 @@ class Terminal:
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
-            env=environment()
-            | {"TERM": "xterm-256color", "NO_COLOR": "", "XDG_CONFIG_HOME": "/nonexistent", **variables},
+            env=_environment() | variables,
             start_new_session=True,
             preexec_fn=_as_in_a_terminal,  # noqa: PLW1509
         )

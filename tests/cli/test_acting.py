@@ -139,12 +139,12 @@ def test_a_saved_configuration_is_read_as_it_was(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_token_of_the_environment_goes_to_any_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    configuration.save(Config("http://one:1", "of the file"))
+    configuration.save(Config("http://one:1", "of-the-file"))
 
-    assert (connection().url, connection().token) == ("http://one:1", "of the file")
+    assert (connection().url, connection().token) == ("http://one:1", "of-the-file")
     assert connection("http://two:2").token is None
-    monkeypatch.setenv("ARK_BROKER_TOKEN", "of the environment")
-    assert connection("http://two:2/").token == "of the environment"
+    monkeypatch.setenv("ARK_BROKER_TOKEN", "of-the-environment")
+    assert connection("http://two:2/").token == "of-the-environment"
     monkeypatch.setenv("ARK_BROKER_URL", "http://three:3")
     assert connection().url == "http://three:3"
 
