@@ -117,9 +117,14 @@ def broker(start_broker: StartBroker, database_url: str) -> Broker:
 #: What starts, kills or feeds many real processes, or goes through everything there is: minutes in all.
 _SLOW = (
     "tests/api/access/test_ended_tokens.py",
+    "tests/api/access/test_namespaces.py::test_a_cursor_that_was_guessed",
+    "tests/api/access/test_namespaces.py::test_a_look_up_takes_the_same_statements",
+    "tests/api/access/test_namespaces.py::test_a_parameter_that_names_the_others",
     "tests/api/access/test_same_names.py",
+    "tests/api/ark/test_defects.py::test_replay_and_live_events_meet",
     "tests/api/ark/test_defects.py::test_readers_that_do_not_read_cost_no_memory",
     "tests/api/ark/test_defects.py::test_watches_are_the_same_on_every_broker",
+    "tests/api/test_redaction_doors.py",
     "tests/chaos/",
     "tests/cli/test_acting.py",
     "tests/cli/test_demo.py",
@@ -138,6 +143,7 @@ _SLOW = (
     "tests/deliver/test_loops.py",
     "tests/deliver/test_long_outage.py",
     "tests/e2e/",
+    "tests/receive/otlp/test_bounds.py::test_millions_of_empty_values",
 )
 #: What is above the log: there the databases differ, and its own tests run on both, as do those of the routes that all
 #: depends on. Here the second one is slow.
