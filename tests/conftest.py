@@ -136,7 +136,6 @@ _SLOW = (
     "tests/cli/test_token.py",
     "tests/client/test_chunks.py",
     "tests/client/test_otel.py",
-    "tests/client/test_programs.py",
     "tests/client/test_restarts.py",
     "tests/conformance/test_families.py::test_in_any_order_one_by_one_and_twice",
     "tests/conformance/test_otlp_grpc.py::test_workers_share_the_port",
