@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ark_broker.model import MAX_INT64, Event
@@ -551,6 +551,7 @@ def bent(draw: st.DrawFn) -> Json:
 
 
 @given(st.one_of(hostile, bent()), st.integers(0, MAX_INT64))
+@example({"message": {}}, 0)
 def test_anything_is_either_stored_as_it_came_or_refused(value: object, now: int) -> None:
     try:
         events = decode(value, now=now)

@@ -163,7 +163,8 @@ class Stream:
         # Without an id two equal messages may be two messages.
         key = _content(told) if message_id else uuid.uuid4().bytes
         found = []
-        for number, message in enumerate(_chat(told)):
+        # One that says nothing at all is a message, too.
+        for number, message in enumerate(_chat(told or {"role": "agent"})):
             identity = event_id("a2a message", message_id or "", key, number)
             event = _event(v.MESSAGE_ADDED, "message", identity, {"message": message, "a2a": frame})
             event.task_id, event.conversation_id = task_id, context_id
