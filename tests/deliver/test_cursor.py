@@ -483,11 +483,7 @@ async def test_what_comes_after_what_is_not_taken_is_given_along_with_it(quick: 
 async def test_what_was_read_is_not_missed_when_retention_removes_it(quick: Process) -> None:
     sink = Recorder()
     seqs = await events_of(quick, 3)
-    sending, removed = asyncio.Event(), asyncio.Event()
-    sink.before = lambda events: _once(sending, removed, events)
-    await Cursors(quick.database).ensure({"all": True})
-    async with running(quick, sink, name="all") as cursor:
-        await asyncio.wait_for(sending.wait(), 20)
+    async with _held_while_sending(quick, sink) as (cursor, removed):
         await _retain_from(quick, sink.calls[0][-1] + 1)
         removed.set()
         await sink.until_sent(*seqs)
@@ -499,11 +495,7 @@ async def test_what_was_read_is_not_missed_when_retention_removes_it(quick: Proc
 async def test_what_retention_removes_with_all_that_was_read_is_said_to_be_missed(quick: Process) -> None:
     sink = Recorder()
     seqs = await events_of(quick, 3)
-    sending, removed = asyncio.Event(), asyncio.Event()
-    sink.before = lambda events: _once(sending, removed, events)
-    await Cursors(quick.database).ensure({"all": True})
-    async with running(quick, sink, name="all") as cursor:
-        await asyncio.wait_for(sending.wait(), 20)
+    async with _held_while_sending(quick, sink) as (cursor, removed):
         unread = await events_of(quick, 5)
         await _retain_from(quick, unread[-1])
         removed.set()
@@ -511,6 +503,17 @@ async def test_what_retention_removes_with_all_that_was_read_is_said_to_be_misse
         assert (cursor.state.gaps, cursor.state.missed) == (1, len(seqs) + len(unread) - 1)
 
     assert sink.sent == unread[-1:]
+
+
+@asynccontextmanager
+async def _held_while_sending(process: Process, sink: Recorder) -> AsyncIterator[tuple[Cursor, asyncio.Event]]:
+    """A cursor that has read what there is, and whose first sending is held up until the event is set."""
+    sending, over = asyncio.Event(), asyncio.Event()
+    sink.before = lambda events: _once(sending, over, events)
+    await Cursors(process.database).ensure({"all": True})
+    async with running(process, sink, name="all") as cursor:
+        await asyncio.wait_for(sending.wait(), 20)
+        yield cursor, over
 
 
 async def _once(sending: asyncio.Event, over: asyncio.Event, events: Sequence[Event]) -> Outcome | None:

@@ -110,7 +110,7 @@ INNOCENT = [
     "The secret: patience, and more of it",
     "Cookie: a small biscuit",
     "Set the password: it must be long",
-    "PWD=/work/main OLDPWD=/tmp",
+    "PWD=/home/ada/agent OLDPWD=/tmp",
     "arn:aws:secretsmanager:eu-west-1:1234:secret:prod/db-1AbC",
     "image: registry.example/client-secret:v1.2",
     "secretName: tls-1, password_file=/run/secrets/db",

@@ -1,38 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { Entry, Json, QueryAnswer, Session, StoredEvent } from "../api/types";
+import type { Entry, Json, QueryAnswer, StoredEvent } from "../api/types";
 import { type LiveView, viewOf } from "./book";
 import { fold } from "./fold";
 import { reconcile } from "./reconcile";
-
-const START = Date.parse("2026-01-01T10:00:00Z");
-
-function empty(over: Partial<Session> = {}): Session {
-  return {
-    id: "s",
-    status: "idle",
-    counts: { queries: 0, phases: {}, events: 0, toolCalls: 0, modelCalls: 0, chunks: 0, errors: 0 },
-    tokens: { input: 0, output: 0 },
-    queries: {},
-    seq: 0,
-    log: "log",
-    ...over,
-  };
-}
-
-/** An event at position `seq`, so many seconds after the start. */
-function event(seq: number, type: string, over: Partial<StoredEvent> = {}): StoredEvent {
-  return {
-    seq,
-    sessionSeq: seq,
-    id: `e${seq}`,
-    kind: "event",
-    type,
-    time: new Date(START + seq * 1000).toISOString(),
-    query: "q",
-    body: {},
-    ...over,
-  };
-}
+import { empty, event, START } from "./samples";
 
 function chunk(seq: number, content: string, over: Partial<StoredEvent> = {}): StoredEvent {
   const body: Json = { choices: [{ index: 0, delta: { content } }] };

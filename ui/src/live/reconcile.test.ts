@@ -1,32 +1,16 @@
 import { describe, expect, it } from "vitest";
-import type { Entry, QueryAnswer, Session, StoredEvent } from "../api/types";
+import type { Entry, QueryAnswer, StoredEvent } from "../api/types";
 import { type LiveView, viewOf } from "./book";
 import { fold } from "./fold";
 import { reconcile } from "./reconcile";
-
-const EMPTY: Session = {
-  id: "s",
-  status: "idle",
-  counts: { queries: 0, phases: {}, events: 0, toolCalls: 0, modelCalls: 0, chunks: 0, errors: 0 },
-  tokens: { input: 0, output: 0 },
-  queries: {},
-  seq: 0,
-  log: "log",
-};
-
-const time = (seq: number) => new Date(Date.parse("2026-01-01T10:00:00Z") + seq * 1000).toISOString();
-
-function event(seq: number, type: string, over: Partial<StoredEvent> = {}): StoredEvent {
-  const where = { seq, sessionSeq: seq, id: `e${seq}`, time: time(seq), query: "q" };
-  return { ...where, kind: "event", type, body: {}, ...over };
-}
+import { empty, event } from "./samples";
 
 const chunk = (seq: number, over: Partial<StoredEvent> = {}): StoredEvent =>
   event(seq, "llm.chunk", { kind: "chunk", streamId: "stream", ...over });
 
 /** What the broker says of these events, up to the last of them. */
 function answer(events: readonly StoredEvent[]): QueryAnswer {
-  const { session } = fold(viewOf(EMPTY), events);
+  const { session } = fold(viewOf(empty()), events);
   const query = session.queries.q;
   if (query === undefined) throw new Error("nothing is told of the query");
   const told: Entry[] = query.events.map(({ text: _, ...entry }) => entry);
@@ -38,14 +22,14 @@ const all = [event(1, "query.started"), chunk(2), event(3, "step"), chunk(4), ch
 
 describe("the session's figures after a reading of a query", () => {
   it("have each event that was folded again once", () => {
-    const view = fold(viewOf(EMPTY), all);
+    const view = fold(viewOf(empty()), all);
     const after = reconcile(view, answer(all.slice(0, 2)), all);
     expect(counted(view)).toEqual([6, 3]);
     expect(counted(after)).toEqual([6, 3]);
   });
 
   it("have those that the broker knew before the stream brought them", () => {
-    const view = fold(viewOf(EMPTY), all.slice(0, 2));
+    const view = fold(viewOf(empty()), all.slice(0, 2));
     const after = reconcile(view, answer(all), []);
     expect(counted(after)).toEqual([6, 3]);
     expect(counted(fold(after, all.slice(2)))).toEqual([6, 3]);
@@ -55,7 +39,7 @@ describe("the session's figures after a reading of a query", () => {
 
   it("stay right over several readings, the stream being late each time", () => {
     const events = Array.from({ length: 60 }, (_, at) => (at % 3 === 0 ? event(at + 1, "x") : chunk(at + 1)));
-    let view = fold(viewOf(EMPTY), events.slice(0, 5));
+    let view = fold(viewOf(empty()), events.slice(0, 5));
     for (let at = 5; at + 10 <= events.length; at += 5) {
       const came = events.slice(at, at + 5);
       view = reconcile(view, answer(events.slice(0, at + 10)), []);
@@ -65,22 +49,22 @@ describe("the session's figures after a reading of a query", () => {
   });
 
   it("have events that came while it was asked, and events that it has before them", () => {
-    const view = fold(viewOf(EMPTY), all.slice(0, 4));
+    const view = fold(viewOf(empty()), all.slice(0, 4));
     expect(counted(reconcile(view, answer(all.slice(0, 3)), all.slice(1, 4)))).toEqual([4, 2]);
     expect(counted(reconcile(view, answer(all.slice(0, 5)), all.slice(1, 4)))).toEqual([5, 3]);
   });
 
   it("have what happened in other queries", () => {
     const other = event(3, "query.started", { query: "other" });
-    const view = fold(viewOf(EMPTY), [event(1, "query.started"), chunk(2), other]);
+    const view = fold(viewOf(empty()), [event(1, "query.started"), chunk(2), other]);
     const after = reconcile(view, answer([event(1, "query.started"), chunk(2), chunk(4)]), []);
     expect(counted(after)).toEqual([4, 2]);
   });
 
   it("are left as they are where they tell of more than is shown", () => {
-    const counts = { ...EMPTY.counts, queries: 1, phases: { running: 1 }, events: 6, chunks: 3 };
-    const { queries } = fold(viewOf(EMPTY), all.slice(0, 2)).session;
-    const view = viewOf({ ...EMPTY, queries, counts, seq: 6, truncatedAfter: 2 });
+    const counts = { ...empty().counts, queries: 1, phases: { running: 1 }, events: 6, chunks: 3 };
+    const { queries } = fold(viewOf(empty()), all.slice(0, 2)).session;
+    const view = viewOf({ ...empty(), queries, counts, seq: 6, truncatedAfter: 2 });
     expect(counted(reconcile(view, answer(all), []))).toEqual([6, 3]);
   });
 });
