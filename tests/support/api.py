@@ -107,7 +107,7 @@ async def serve(database_url: str, **settings: Any) -> AsyncIterator[Api]:
 async def _serving(
     database_url: str, settings: dict[str, Any], logs: list[structlog.types.EventDict]
 ) -> AsyncIterator[Api]:
-    loaded = load_settings({"database_url": database_url, "grpc_port": 0, **settings})
+    loaded = load_settings({"database_url": database_url, "grpc_port": 0, "ack_timeout_seconds": 60, **settings})
     await asyncio.to_thread(migrate, loaded)
     app = create_app(loaded)
     config = uvicorn.Config(

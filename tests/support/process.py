@@ -59,10 +59,15 @@ class Broker:
         self.port = int(str(settings.get("port") or free_port()))
         self.settings = settings
         self._log_file = directory / f"broker-{self.port}.log"
-        self._environment = environment(
-            {"log_format": "json", "data_dir": directory / "data", "shutdown_seconds": 5, "grpc_port": 0, **settings}
-            | {"port": self.port}
-        )
+        # The machine may be slow, and its disk busy with other tests: those that are about time say so.
+        usual = {
+            "log_format": "json",
+            "data_dir": directory / "data",
+            "shutdown_seconds": 5,
+            "ack_timeout_seconds": 60,
+            "grpc_port": 0,
+        }
+        self._environment = environment({**usual, **settings, "port": self.port})
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
