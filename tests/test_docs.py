@@ -107,9 +107,9 @@ def test_the_readmes_examples_of_sending_work_as_they_are_written(broker: Broker
         result = subprocess.run(["/bin/bash", "-ec", here], capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
 
-    query = httpx.get(f"{broker.url}/v1/queries/my-query").json()
+    query = httpx.get(f"{broker.url}/v1/queries/my-query", timeout=60).json()
     assert query["name"] == "my-query"
-    session = httpx.get(f"{broker.url}/v1/sessions/my-session").json()
+    session = httpx.get(f"{broker.url}/v1/sessions/my-session", timeout=60).json()
     assert "my-query" in session["queries"]
 
 
@@ -118,9 +118,9 @@ def test_the_quickstarts_program_makes_the_session_it_promises(broker: Broker, t
     file = tmp_path / "program.py"
     file.write_text(program.replace("http://127.0.0.1:4318", broker.url))
 
-    subprocess.run([sys.executable, file], env=environment(), check=True)
+    subprocess.run([sys.executable, file], env=environment() | {"OTEL_EXPORTER_OTLP_TIMEOUT": "60"}, check=True)
 
-    session = httpx.get(f"{broker.url}/v1/sessions/my-session").json()
+    session = httpx.get(f"{broker.url}/v1/sessions/my-session", timeout=60).json()
     types = [event["type"] for event in session["queries"]["my-query"]["events"]]
     assert sorted(types) == ["agent.completed", "llm.request", "tool.call"]
 
@@ -147,6 +147,6 @@ async def test_the_agent_of_the_mcp_page_gets_its_answer(broker: Broker) -> None
     exec(program, found)
 
     asked = asyncio.create_task(found["main"](f"00-{TRACE}-00f067aa0ba902b7-01"))
-    async with httpx.AsyncClient(base_url=broker.url) as http:
+    async with httpx.AsyncClient(base_url=broker.url, timeout=60) as http:
         await give(http, "yes")
     assert await asked == "yes"

@@ -40,7 +40,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
     assert run.returncode == -signal.SIGKILL
     wait_until(lambda: not Path(directory).exists(), what=f"{directory} to go")
-    assert servers_in(f"{directory}/data") == []
+    wait_until(lambda: servers_in(f"{directory}/data") == [], what="the server to end")
 
 
 def test_a_killed_server_comes_back_with_what_was_committed() -> None:

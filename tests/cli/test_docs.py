@@ -16,6 +16,7 @@ from tests.support.process import PROGRAM, StartBroker, environment, run_command
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
 
+@pytest.mark.timeout(400)
 def test_the_examples_work_and_show_what_the_page_shows(
     start_broker: StartBroker, sqlite_url: str, tmp_path: Path
 ) -> None:

@@ -42,7 +42,7 @@ def start(variables: dict[str, str], *arguments: str | Path) -> subprocess.Popen
 
 def output(program: subprocess.Popen[str]) -> str:
     """What the program printed; it must have ended well."""
-    printed, _ = program.communicate(timeout=60)
+    printed, _ = program.communicate(timeout=90)
     assert program.returncode == 0, printed
     return printed
 
@@ -74,8 +74,8 @@ def test_the_plain_openai_program_streams_its_answer_and_its_tool_call(
 
 def test_the_langchain_program_waits_for_a_person(variables: dict[str, str], sync_client: Client) -> None:
     program = start(variables, EXAMPLES / "langchain_agent.py", QUESTION)
-    [asked] = wait_until(lambda: program.poll() is None and list(sync_client.questions(state="open")), timeout=40)
-    assert asked["session"] == "langchain-example"
+    waiting = {"state": "open", "session": "langchain-example"}
+    [asked] = wait_until(lambda: program.poll() is None and list(sync_client.questions(**waiting)), timeout=90)
     assert only_query(sync_client, "langchain-example")["phase"] == "waiting"
     sync_client.answer(asked["id"], "yes", by="tests")
     assert output(program).strip() == ANSWER
@@ -93,7 +93,7 @@ def web_service(variables: dict[str, str]) -> Iterator[str]:
     program = start(variables, "-m", "uvicorn", "--app-dir", EXAMPLES, "--port", str(port), "fastapi_app:app")
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: program.poll() is not None or is_up(url), timeout=40)
+        wait_until(lambda: program.poll() is not None or is_up(url), timeout=90)
         yield url
     finally:
         program.send_signal(signal.SIGINT)
@@ -104,7 +104,7 @@ def web_service(variables: dict[str, str]) -> Iterator[str]:
 
 def ask(url: str) -> str:
     """Ask the service; the name of the query that answers."""
-    found: str = httpx.post(f"{url}/questions", json={"text": QUESTION}).raise_for_status().json()["query"]
+    found: str = httpx.post(f"{url}/questions", json={"text": QUESTION}, timeout=60).raise_for_status().json()["query"]
     return found
 
 
@@ -112,7 +112,7 @@ def test_the_web_service_hands_on_the_answer(variables: dict[str, str], sync_cli
     with web_service(variables) as url:
         query = ask(url)
         for _ in range(2):
-            assert httpx.get(f"{url}/answers/{query}").text == ANSWER
+            assert httpx.get(f"{url}/answers/{query}", timeout=60).text == ANSWER
         assert wait_until(lambda: sync_client.query(query)["phase"] == "done")
         assert httpx.get(f"{url}/answers/nobody").status_code == 404
 
@@ -122,7 +122,7 @@ def test_the_web_service_hands_on_what_went_wrong(variables: dict[str, str], syn
     with web_service(variables) as url:
         query = ask(url)
         assert wait_until(lambda: sync_client.query(query)["phase"] == "error")
-        assert "404" in httpx.get(f"{url}/answers/{query}").text
+        assert "404" in httpx.get(f"{url}/answers/{query}", timeout=60).text
 
 
 def is_up(url: str) -> bool:

@@ -194,7 +194,7 @@ def test_s11_what_cannot_be_read_is_not_logged(start_broker: StartBroker, sqlite
         assert send(broker, content, headers, path).status_code == 400, path
     rejected = send(broker, f"{secret}\n{{".encode(), {}, "/stream/q1").json()
     assert rejected["chunks_rejected"] == 2
-    httpx.get(f"{broker.url}/health", headers={"X-Request-ID": "the-last"})
+    httpx.get(f"{broker.url}/health", headers={"X-Request-ID": "the-last"}, timeout=60)
     wait_until(lambda: "the-last" in broker.logs)
 
     assert secret not in broker.logs

@@ -57,14 +57,14 @@ def test_s4_malformed_requests_are_refused(start_broker: StartBroker, sqlite_url
     ):
         answer = talk(broker, request)
         assert answer == b"" or answer.split(b" ")[1] in statuses, (name, answer[:200])
-        assert httpx.get(f"{broker.url}/health").status_code == 200, name
+        assert httpx.get(f"{broker.url}/health", timeout=60).status_code == 200, name
     chunked = POST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert b" 200 " in talk(broker, chunked + b'2;name=value;other="quoted"\r\n{}\r\n0;last\r\n\r\n')
     assert b" 413 " in talk(broker, POST + b"Connection: close\r\nContent-Length: 999999999\r\n\r\n")
     # Only the first bytes of what was promised, then the end.
     with socket.create_connection(("127.0.0.1", broker.port)) as connection:
         connection.sendall(POST + b"Content-Length: 100\r\n\r\n{")
-    assert httpx.get(f"{broker.url}/readyz").status_code == 200
+    broker.wait_ready()
     assert '"level": "error"' not in broker.logs
 
 

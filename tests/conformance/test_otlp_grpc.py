@@ -134,9 +134,12 @@ def test_the_python_sdk(
     spans.shutdown()
     records.shutdown()
 
-    kinds = [event["kind"] for event in httpx.get(f"{broker.url}/v1/events", params={"limit": 1000}).json()["items"]]
+    kinds = [
+        event["kind"]
+        for event in httpx.get(f"{broker.url}/v1/events", params={"limit": 1000}, timeout=60).json()["items"]
+    ]
     assert (kinds.count("span"), kinds.count("log")) == (101, 1)
-    assert httpx.get(f"{broker.url}/v1/sessions/s1").json()["counts"]["events"] == 101
+    assert httpx.get(f"{broker.url}/v1/sessions/s1", timeout=60).json()["counts"]["events"] == 101
     assert caplog.records == []
     assert '"level": "warning"' not in broker.logs
     assert broker.terminate() == 0
@@ -147,10 +150,10 @@ def test_the_python_sdk_with_metrics_on(
 ) -> None:
     port = free_port()
     start_broker(sqlite_url, grpc_port=port)
-    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=f"http://127.0.0.1:{port}"))
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=f"http://127.0.0.1:{port}", timeout=60))
     meters = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
     meters.get_meter("tests").create_counter("tokens").add(7)
-    assert meters.force_flush()
+    assert meters.force_flush(60_000)
     meters.shutdown()
 
     assert [entry for entry in caplog.records if entry.levelno >= logging.ERROR] == []
@@ -357,7 +360,7 @@ async def test_calls_that_are_open_at_sigterm_are_finished_and_no_new_ones_are_t
     port = free_port()
     broker = start_broker(postgres_url, grpc_port=port, shutdown_seconds=20, ack_timeout_seconds=20)
     lock = await asyncpg.connect(postgres_url)
-    async with connected(port) as client, connected(port) as other, httpx.AsyncClient() as http:
+    async with connected(port) as client, connected(port) as other, httpx.AsyncClient(timeout=60) as http:
 
         async def is_waiting() -> bool:
             return (

@@ -28,7 +28,9 @@ from tests.support.process import Broker, StartBroker
 
 
 def stored(broker: Broker) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = httpx.get(f"{broker.url}/v1/events", params={"limit": 1000}).json()["items"]
+    items: list[dict[str, Any]] = httpx.get(f"{broker.url}/v1/events", params={"limit": 1000}, timeout=60).json()[
+        "items"
+    ]
     return items
 
 
@@ -39,10 +41,10 @@ def test_the_python_sdk(
     broker = start_broker(sqlite_url)
     caplog.set_level(logging.WARNING)
     spans = TracerProvider(shutdown_on_exit=False)
-    exporter = OTLPSpanExporter(endpoint=f"{broker.url}/v1/traces", compression=compression)
+    exporter = OTLPSpanExporter(endpoint=f"{broker.url}/v1/traces", compression=compression, timeout=60)
     spans.add_span_processor(BatchSpanProcessor(exporter))
     logs = LoggerProvider(shutdown_on_exit=False)
-    log_exporter = OTLPLogExporter(endpoint=f"{broker.url}/v1/logs", compression=compression)
+    log_exporter = OTLPLogExporter(endpoint=f"{broker.url}/v1/logs", compression=compression, timeout=60)
     logs.add_log_record_processor(BatchLogRecordProcessor(log_exporter))
 
     tracer = spans.get_tracer("tests", "1.0")
@@ -62,7 +64,7 @@ def test_the_python_sdk(
 
     kinds = [event["kind"] for event in stored(broker)]
     assert (kinds.count("span"), kinds.count("log")) == (101, 1)
-    view = httpx.get(f"{broker.url}/v1/sessions/s1").json()
+    view = httpx.get(f"{broker.url}/v1/sessions/s1", timeout=60).json()
     assert view["counts"]["events"] == 101
     assert caplog.records == []
     assert '"level": "warning"' not in broker.logs
@@ -72,10 +74,10 @@ def test_the_python_sdk_with_metrics_on(
     start_broker: StartBroker, sqlite_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker = start_broker(sqlite_url)
-    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=f"{broker.url}/v1/metrics"))
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=f"{broker.url}/v1/metrics", timeout=60))
     meters = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
     meters.get_meter("tests").create_counter("tokens").add(7)
-    assert meters.force_flush()
+    assert meters.force_flush(60_000)
     meters.shutdown()
 
     assert [entry for entry in caplog.records if entry.levelno >= logging.ERROR] == []

@@ -259,7 +259,7 @@ async def test_events_that_nobody_wants_move_the_position_and_are_not_written_do
     sink = Recorder()
     store = Cursors(quick.database)
     written = _counted(store)
-    async with running(quick, sink, timing=Timing(stand_by=0.1), store=store) as cursor:
+    async with running(quick, sink, timing=Timing(lease=600, renew=300, stand_by=0.1), store=store) as cursor:
         for _ in range(5):
             last = (await events_of(quick, 20, type="other"))[-1]
 
@@ -332,7 +332,7 @@ async def test_what_was_sent_is_not_sent_again_while_the_database_is_away(quick:
         await advance(*arguments)
 
     store.advance = failing  # type: ignore[method-assign]
-    async with running(quick, sink, timing=Timing(stand_by=0.1), store=store):
+    async with running(quick, sink, timing=Timing(lease=600, renew=300, stand_by=0.1), store=store):
         seqs = await events_of(quick, 2)
         await sink.until_sent(*seqs)
 

@@ -373,7 +373,7 @@ class Dialler(httpcore.AsyncNetworkBackend):
 
 
 def client_over(transport: GuardedTransport, **options: bool) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=transport, trust_env=False, timeout=10, **options)
+    return httpx.AsyncClient(transport=transport, trust_env=False, timeout=60, **options)
 
 
 @pytest.mark.parametrize(
@@ -434,7 +434,7 @@ async def test_a_redirect_to_a_private_address_is_not_followed_by_default_and_re
         async with serving(redirect.encode()) as outside:
             policy = Policy(allowed_hosts=("hooks.test",))
             url, resolver = f"http://hooks.test:{outside.port}/", Resolver(["127.0.0.1"])
-            async with make_client(policy, timeout=10, resolve=resolver) as client:
+            async with make_client(policy, timeout=60, resolve=resolver) as client:
                 assert (await client.post(url, content=b"x")).status_code == 307
                 with pytest.raises(Refused, match="private"):
                     await client.post(url, content=b"x", follow_redirects=True)
@@ -449,7 +449,7 @@ async def test_each_hop_of_a_redirect_is_judged(location: str) -> None:
     answer = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
     async with serving(answer) as server:
         policy = Policy(allowed_hosts=("hooks.test",))
-        async with make_client(policy, timeout=10, resolve=Resolver(["127.0.0.1"])) as client:
+        async with make_client(policy, timeout=60, resolve=Resolver(["127.0.0.1"])) as client:
             with pytest.raises((Refused, httpx.UnsupportedProtocol)):
                 await client.get(f"http://hooks.test:{server.port}/", follow_redirects=True)
         assert server.connections == 1
@@ -469,7 +469,7 @@ async def test_a_redirect_to_a_public_host_over_plain_http_is_refused_before_it_
 async def test_a_post_reaches_a_listed_host_with_its_name_and_body_and_our_user_agent() -> None:
     async with serving() as server:
         policy = Policy(allowed_hosts=("hooks.default.svc",))
-        async with make_client(policy, timeout=10, resolve=Resolver(["127.0.0.1"])) as client:
+        async with make_client(policy, timeout=60, resolve=Resolver(["127.0.0.1"])) as client:
             response = await client.post(f"http://hooks.default.svc:{server.port}/a?b=c", content=b'{"x":1}')
         assert (response.status_code, response.content) == (200, b"ok")
         head, _, body = server.requests[0].partition(b"\r\n\r\n")
@@ -484,7 +484,7 @@ async def test_a_listed_network_opens_its_addresses_to_a_name() -> None:
     async with serving() as server:
         policy = Policy(allow_http=True, allowed_hosts=("127.0.0.0/30",))
         url = f"http://hooks.example.com:{server.port}/"
-        async with make_client(policy, timeout=10, resolve=Resolver(["127.0.0.1"], ["127.0.0.9"])) as client:
+        async with make_client(policy, timeout=60, resolve=Resolver(["127.0.0.1"], ["127.0.0.9"])) as client:
             assert (await client.get(url)).status_code == 200
             with pytest.raises(Refused):
                 await client.get(url)
@@ -502,7 +502,7 @@ async def test_a_listed_name_still_does_not_lead_to_metadata() -> None:
 async def test_a_literal_address_is_dialled_without_being_resolved() -> None:
     async with serving() as server:
         resolver = Resolver(["127.0.0.1"])
-        async with make_client(Policy(allowed_hosts=("127.0.0.1",)), timeout=10, resolve=resolver) as client:
+        async with make_client(Policy(allowed_hosts=("127.0.0.1",)), timeout=60, resolve=resolver) as client:
             assert (await client.get(f"http://127.0.0.1:{server.port}/")).status_code == 200
         assert resolver.asked == []
 
@@ -517,11 +517,12 @@ async def test_the_next_address_of_a_name_is_tried_when_one_does_not_answer() ->
         assert dialler.dialled == [PUBLIC, "127.0.0.1"]
 
 
-async def test_the_system_s_resolver_is_what_is_asked_unless_told_otherwise() -> None:
+async def test_the_system_s_resolver_is_what_is_asked_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "RESOLVE_TIMEOUT", 60)
     async with serving() as server:
-        async with make_client(Policy(allowed_hosts=("localhost",)), timeout=10) as client:
+        async with make_client(Policy(allowed_hosts=("localhost",)), timeout=60) as client:
             assert (await client.get(f"http://localhost:{server.port}/")).status_code == 200
-        async with make_client(Policy(allow_http=True), timeout=10) as client:
+        async with make_client(Policy(allow_http=True), timeout=60) as client:
             with pytest.raises(Refused):
                 await client.get(f"http://localhost:{server.port}/")
         assert server.connections == 1
@@ -531,10 +532,10 @@ async def test_a_name_that_does_not_resolve_is_an_error_of_connecting() -> None:
     async def nowhere(host: str, port: int) -> Sequence[str]:
         raise OSError("no such name")
 
-    async with make_client(STRICT, timeout=10, resolve=nowhere) as client:
+    async with make_client(STRICT, timeout=60, resolve=nowhere) as client:
         with pytest.raises(httpx.ConnectError, match="cannot be resolved"):
             await client.get("https://hooks.example.com/")
-    async with make_client(STRICT, timeout=10, resolve=Resolver([])) as client:
+    async with make_client(STRICT, timeout=60, resolve=Resolver([])) as client:
         with pytest.raises(httpx.ConnectError, match="no address"):
             await client.get("https://hooks.example.com/")
 
@@ -545,7 +546,7 @@ async def test_a_name_that_takes_too_long_to_resolve_is_a_timeout(monkeypatch: p
         return []
 
     monkeypatch.setattr(guard, "RESOLVE_TIMEOUT", 0.01)
-    async with make_client(STRICT, timeout=10, resolve=never) as client:
+    async with make_client(STRICT, timeout=60, resolve=never) as client:
         with pytest.raises(httpx.ConnectTimeout, match="resolving"):
             await client.get("https://hooks.example.com/")
 
@@ -554,7 +555,7 @@ async def test_nothing_is_taken_from_the_environment(monkeypatch: pytest.MonkeyP
     async with serving() as proxy, serving() as server:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        async with make_client(Policy(allowed_hosts=("127.0.0.1",)), timeout=10) as client:
+        async with make_client(Policy(allowed_hosts=("127.0.0.1",)), timeout=60) as client:
             assert (await client.get(f"http://127.0.0.1:{server.port}/")).status_code == 200
         assert (proxy.connections, server.connections) == (0, 1)
 
@@ -562,7 +563,7 @@ async def test_nothing_is_taken_from_the_environment(monkeypatch: pytest.MonkeyP
 async def test_no_cookie_is_kept() -> None:
     answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     async with serving(answer) as server:
-        async with make_client(Policy(allowed_hosts=("127.0.0.1",)), timeout=10) as client:
+        async with make_client(Policy(allowed_hosts=("127.0.0.1",)), timeout=60) as client:
             for _ in range(2):
                 await client.get(f"http://127.0.0.1:{server.port}/")
         assert not any(b"cookie" in request.lower() for request in server.requests)
@@ -573,7 +574,7 @@ async def test_no_cookie_is_kept() -> None:
 
 async def test_a_capped_read_stops_at_its_limit_and_closes_the_response() -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\nConnection: close\r\n\r\n" + b"a" * 300_000
-    async with serving(answer) as server, make_client(Policy(allowed_hosts=("127.0.0.1",)), timeout=10) as client:
+    async with serving(answer) as server, make_client(Policy(allowed_hosts=("127.0.0.1",)), timeout=60) as client:
         async with client.stream("GET", f"http://127.0.0.1:{server.port}/") as response:
             assert await read_capped(response, 1_000) == b"a" * 1_000
             assert response.is_closed
@@ -585,7 +586,7 @@ async def test_a_body_over_the_limit_of_the_transport_is_an_error_wherever_it_is
     answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"a" * 300_000
     async with serving(answer) as server:
         policy = Policy(allowed_hosts=("127.0.0.1",))
-        async with make_client(policy, timeout=10, max_response=100_000) as client:
+        async with make_client(policy, timeout=60, max_response=100_000) as client:
             with pytest.raises(httpx.ReadError, match="longer than 100,000 bytes"):
                 await client.get(f"http://127.0.0.1:{server.port}/")
 
@@ -596,7 +597,7 @@ async def test_a_compressed_body_is_not_inflated() -> None:
     bomb = gzip.compress(bytes(10_000_000))
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\nConnection: close\r\n\r\n"
     async with serving(head.encode() + bomb) as server:
-        async with make_client(Policy(allowed_hosts=("127.0.0.1",)), timeout=10) as client:
+        async with make_client(Policy(allowed_hosts=("127.0.0.1",)), timeout=60) as client:
             response = await client.get(f"http://127.0.0.1:{server.port}/")
         assert response.content == bomb
         assert b"accept-encoding: identity" in server.requests[0].lower()
@@ -604,7 +605,7 @@ async def test_a_compressed_body_is_not_inflated() -> None:
 
 async def test_a_server_that_speaks_no_http_is_an_error_of_httpx() -> None:
     policy = Policy(allowed_hosts=("127.0.0.1",))
-    async with serving(b"SSH-2.0-OpenSSH_9.6\r\n") as server, make_client(policy, timeout=10) as client:
+    async with serving(b"SSH-2.0-OpenSSH_9.6\r\n") as server, make_client(policy, timeout=60) as client:
         with pytest.raises(httpx.RemoteProtocolError):
             await client.get(f"http://127.0.0.1:{server.port}/")
 
@@ -647,7 +648,7 @@ async def test_tls_asks_for_and_verifies_the_name_and_not_the_pinned_address(tmp
     serve, trust = _contexts(tmp_path, "hooks.example.test")
     policy = Policy(allow_private=True)
     async with serving(context=serve) as server:
-        async with make_client(policy, timeout=10, ssl_context=trust, resolve=Resolver(["127.0.0.1"])) as client:
+        async with make_client(policy, timeout=60, ssl_context=trust, resolve=Resolver(["127.0.0.1"])) as client:
             for host in ("hooks.example.test", "hooks.example.test."):
                 assert (await client.post(f"https://{host}:{server.port}/", content=b"x")).status_code == 200
             assert server.server_names == ["hooks.example.test"] * 2
@@ -661,7 +662,7 @@ async def test_tls_asks_for_and_verifies_the_name_and_not_the_pinned_address(tmp
 async def test_a_certificate_of_an_unknown_authority_is_not_accepted(tmp_path: Path) -> None:
     serve, _ = _contexts(tmp_path, "hooks.example.test")
     async with serving(context=serve) as server:
-        async with make_client(Policy(allow_private=True), timeout=10, resolve=Resolver(["127.0.0.1"])) as client:
+        async with make_client(Policy(allow_private=True), timeout=60, resolve=Resolver(["127.0.0.1"])) as client:
             with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
                 await client.get(f"https://hooks.example.test:{server.port}/")
         assert server.requests == []

@@ -241,7 +241,7 @@ async def test_nothing_goes_to_a_private_address_that_is_not_allowed(
 
 
 def sink_of(process: Process, receiver: Receiver) -> WebhookSink:
-    client = httpx.AsyncClient()
+    client = httpx.AsyncClient(timeout=60)
     process.stack.push_async_callback(client.aclose)
     return WebhookSink(client, rule(receiver, "*"), process.reader, "log-1")
 

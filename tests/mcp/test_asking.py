@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from mcp_types import CallToolResult
 
+from ark_broker.api.services import Services
+from ark_broker.log.writer import Appended
+from ark_broker.model import Event
 from tests.support.api import Api, StartApi
 from tests.support.mcp import HEADERS, call, client, content, give, open_question, refusal
 from tests.support.otlp import TRACE
@@ -139,6 +143,37 @@ async def test_a_cancelled_call_calls_its_question_off(each_api: Api, era: str) 
     assert await phase(each_api) == "running"
 
 
+async def test_a_call_that_is_cancelled_before_its_question_is_stored_leaves_none_open(
+    each_api: Api, era: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking, go_on = asyncio.Event(), asyncio.Event()
+    append = Services.append
+
+    async def held_up(self: Services, signal: str, events: Sequence[Event], **options: Any) -> Appended:
+        if signal == "questions":
+            asking.set()
+            await go_on.wait()
+        return await append(self, signal, events, **options)
+
+    monkeypatch.setattr(Services, "append", held_up)
+
+    async def states() -> list[str]:
+        return [found["state"] for found in (await each_api.get("/v1/questions"))["items"]]
+
+    async with client(base(each_api), era) as agent:
+        asked = asyncio.create_task(agent.call_tool("ask_question", DEPLOY | QUERY))
+        await asking.wait()
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        go_on.set()
+
+        async def is_canceled() -> bool:
+            return await states() == ["canceled"]
+
+        await until(is_canceled, what="the question to be called off")
+
+
 @pytest.mark.parametrize("here", [True, False], ids=["same-replica", "another-replica"])
 async def test_a_cancellation_finds_the_question_on_any_replica(start_api: StartApi, here: bool) -> None:
     async with start_api() as one, start_api() as other:
@@ -192,7 +227,13 @@ async def test_a_request_that_is_sent_again_asks_once(each_api: Api) -> None:
 async def test_a_secret_answer_goes_to_the_caller_and_nowhere_else(api: Api, era: str) -> None:
     async with client(base(api), era) as agent:
         asked = asyncio.create_task(agent.call_tool("ask_question", {"text": "Password?", "secret": True} | QUERY))
-        question = await give(api.http, "hunter2")
+        question = await open_question(api.http)
+
+        async def is_waited_for() -> bool:
+            return api.services.tail.follower_count > 0
+
+        await until(is_waited_for)
+        await give(api.http, "hunter2")
         assert content(await asked)["answer"] == "hunter2"
         later = content(await agent.call_tool("get_answer", {"question": question["id"]}))
     assert later["answer"] is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -121,12 +122,28 @@ class Asking:
     """
 
     def __init__(self) -> None:
-        #: The question that a call of this process waits for, by the call.
-        self._waiting: dict[str, str] = {}
+        #: The question of a call that is under way in this process, by the call: stored, or about to be.
+        self._asked: dict[str, asyncio.Task[Question]] = {}
         self._cancelling: set[asyncio.Task[None]] = set()
 
-    async def ask(self, services: Services, wanted: AskQuestion, call: Call) -> Question:
-        """Ask it; a request that is sent again finds its question. Raises BadInput, Overloaded or LogUnavailable."""
+    @contextmanager
+    def asked(self, services: Services, wanted: AskQuestion, call: Call) -> Iterator[asyncio.Task[Question]]:
+        """Ask it, for as long as the call lasts: meanwhile a cancellation finds the question.
+
+        The task has the question once it is stored; it raises BadInput, Overloaded or LogUnavailable. Whoever awaits
+        it shields it: what has begun to be stored is stored, also when the caller goes away.
+        """
+        asked = asyncio.get_running_loop().create_task(self._ask(services, wanted, call), name="mcp-ask")
+        if call.attempt is not None:
+            self._asked[call.attempt] = asked
+        try:
+            yield asked
+        finally:
+            if call.attempt is not None and self._asked.get(call.attempt) is asked:
+                del self._asked[call.attempt]
+
+    async def _ask(self, services: Services, wanted: AskQuestion, call: Call) -> Question:
+        """A request that is sent again finds its question."""
         values = {name: getattr(wanted, name) for name in wanted.__struct_fields__ if name != "wait_seconds"}
         ask = Ask(**values | {"source": "mcp"})
         check_ask(ask)
@@ -134,8 +151,6 @@ class Asking:
         if call.attempt is not None and (not question.is_open or question.text != ask.text):
             # The same number for another request: the client counts anew in an old session.
             question = await self._stored(services, ask, call, None)
-        if call.attempt is not None:
-            self._waiting[call.attempt] = question.id
         return question
 
     @staticmethod
@@ -145,9 +160,8 @@ class Asking:
         await services.append("questions", [event])
         return await services.desk.get(event.question_id or "")
 
-    async def wait(
-        self, services: Services, question_id: str, seconds: float, call: Call, report: Report
-    ) -> tuple[Question, Any]:
+    @staticmethod
+    async def wait(services: Services, question_id: str, seconds: float, report: Report) -> tuple[Question, Any]:
         """The question once it is over, or as it is after `seconds`; and its answer. Progress is reported meanwhile.
 
         `question_id`: as the caller of these services calls it. A call that is cancelled leaves its question open.
@@ -165,8 +179,6 @@ class Asking:
             return waiting.result()
         finally:
             waiting.cancel()
-            if call.attempt is not None:
-                self._waiting.pop(call.attempt, None)
 
     async def canceled(self, services: Services, session_id: str, request_id: object, reason: str | None) -> None:
         """The client gave a call up. Its question is called off, unless all that ran out is the client's patience."""
@@ -174,20 +186,24 @@ class Asking:
         if not grant.may("ingest") or (reason is not None and _TIMED_OUT.search(reason)):
             return
         attempt = attempt_of(session_id, request_id, grant)
-        known = self._waiting.get(attempt)
-        if known is None:
-            # Another replica may hold the call; the question's name is made of what we were told.
-            known = question_id_for(attempt)
-            if grant.namespaces is not None and len(grant.namespaces) == 1:
-                known = confined_id(bytes.fromhex(known), *grant.namespaces).hex()
-        await self.call_off(services, known, reason or "the request was cancelled")
+        reason = reason or "the request was cancelled"
+        asked = self._asked.get(attempt)
+        if asked is not None:
+            await self._call_off_asked(services, asked, reason)
+            return
+        # Another replica may hold the call; the question's name is made of what we were told.
+        known = question_id_for(attempt)
+        if grant.namespaces is not None and len(grant.namespaces) == 1:
+            known = confined_id(bytes.fromhex(known), *grant.namespaces).hex()
+        await self.call_off(services, known, reason)
 
-    def hung_up(self, services: Services, question: Question) -> None:
+    def hung_up(self, services: Services, asked: asyncio.Task[Question]) -> None:
         """The client closed the request: since 2026-07-28 that is how a call is cancelled."""
         if services.readiness.draining or services.tail.closing.is_set():
+            asked.cancel()
             return
         task = asyncio.get_running_loop().create_task(
-            self.call_off(services, question.id, "the client closed the request"), name="mcp-call-off"
+            self._call_off_asked(services, asked, "the client closed the request"), name="mcp-call-off"
         )
         self._cancelling.add(task)
         task.add_done_callback(self._cancelling.discard)
@@ -195,6 +211,13 @@ class Asking:
     async def close(self) -> None:
         """Wait for what is under way."""
         await asyncio.gather(*self._cancelling, return_exceptions=True)
+
+    async def _call_off_asked(self, services: Services, asked: asyncio.Task[Question], reason: str) -> None:
+        try:
+            question = await asyncio.shield(asked)
+        except ArkBrokerError:
+            return  # it was not asked
+        await self.call_off(services, question.id, reason)
 
     @staticmethod
     async def call_off(services: Services, question_id: str, reason: str) -> None:

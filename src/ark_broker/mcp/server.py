@@ -196,19 +196,20 @@ class McpServer:
             return _refused(_told(error))
 
     async def _ask(self, wanted: AskQuestion, context: Context) -> types.CallToolResult | dict[str, Any]:
-        call, services = _call_of(context), self._seen_by(context)
-        question = await self._asking.ask(services, wanted, call)
-        # A secret answer is handed to whoever waits: it cannot be asked for again.
-        if _takes_tasks(context) and not wanted.secret:
-            return {"resultType": "task", **_task(question)}
-        try:
-            question, answer = await self._asking.wait(
-                services, question.id, wanted.wait_seconds, call, context.session.report_progress
-            )
-        except asyncio.CancelledError:
-            if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
-                self._asking.hung_up(services, question)
-            raise
+        services = self._seen_by(context)
+        with self._asking.asked(services, wanted, _call_of(context)) as asked:
+            try:
+                question = await asyncio.shield(asked)
+                # A secret answer is handed to whoever waits: it cannot be asked for again.
+                if _takes_tasks(context) and not wanted.secret:
+                    return {"resultType": "task", **_task(question)}
+                question, answer = await self._asking.wait(
+                    services, question.id, wanted.wait_seconds, context.session.report_progress
+                )
+            except asyncio.CancelledError:
+                if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
+                    self._asking.hung_up(services, asked)
+                raise
         return _answered(question, answer)
 
     async def _get_answer(self, wanted: GetAnswer, context: Context) -> types.CallToolResult:
@@ -216,10 +217,7 @@ class McpServer:
         # What is not there is refused before anything is said of waiting.
         await services.desk.get(name)
         # Whoever gives up waiting here did not ask, or asked in a call that is over: the question stays.
-        call = Call({}, {}, context.request_id)
-        question, answer = await self._asking.wait(
-            services, name, wanted.wait_seconds, call, context.session.report_progress
-        )
+        question, answer = await self._asking.wait(services, name, wanted.wait_seconds, context.session.report_progress)
         return _answered(question, answer)
 
     def _looker(
