@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from ark_broker.ark_environment import old_variables
@@ -23,6 +24,12 @@ from tests.support.postgres import PostgresServer, create_database, drop_databas
 from tests.support.process import Broker, StartBroker, run_command
 
 _NO_CERTIFICATES = Path(__file__).parent
+
+# How long an example takes says something of the machine alone.
+hypothesis.settings.register_profile(
+    "tests", hypothesis.settings.default, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,11 @@ export default defineConfig({
     rollupOptions: { input: ["index.html", "docs.html"] },
   },
   server: { proxy: { "/v1": broker, "/health": broker, "/metrics": broker } },
-  // Tests that need a page say so in their first line.
-  test: { environment: "node", include: ["src/**/*.test.{ts,tsx}"] },
+  // Tests that need a page say so in their first line. None is about time: the machine may be busy.
+  test: {
+    environment: "node",
+    include: ["src/**/*.test.{ts,tsx}"],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
 });

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from ark_broker.api import health
 from ark_broker.app import migrate
 from ark_broker.settings import load_settings
 from tests.support.api import Api, StartApi, serve
 from tests.support.postgres import create_database, drop_database
+
+
+@pytest.fixture(autouse=True)
+def _patient_readiness(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "READY_SECONDS", 60)
 
 
 @pytest.fixture(scope="session")

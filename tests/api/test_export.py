@@ -377,6 +377,6 @@ async def test_what_has_expired_is_skipped_and_the_rest_of_a_directory_is_taken(
     assert await import_file(url, folder) == [3, 2, 0, 1]
 
     broker = start_broker(url)
-    async with httpx.AsyncClient(base_url=broker.url) as http:
+    async with httpx.AsyncClient(base_url=broker.url, timeout=60) as http:
         sessions = (await http.get("/v1/sessions")).json()["items"]
     assert {found["id"]: found["counts"]["events"] for found in sessions} == {"s1": 1, "s2": 1}

@@ -273,9 +273,10 @@ async def test_the_newest_generation_does_not_look_at_how_long_somebody_would_wa
 
 
 async def test_silence_ends_the_stream_with_an_error(start_api: StartApi) -> None:
-    async with start_api(stream_idle_seconds=0.2) as api, listen(api.http, "/stream/q1") as frames:
+    async with start_api(stream_idle_seconds=0.2) as api:
         await api.chunks("q1", HELLO)
-        chunk, error, done = await frames.rest()
+        async with listen(api.http, "/stream/q1", params={"from-beginning": "true"}) as frames:
+            chunk, error, done = await frames.rest()
 
         assert chunk.data == HELLO
         assert error.json()["error"] == {

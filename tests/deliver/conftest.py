@@ -108,7 +108,7 @@ class Process:
 
 
 async def open_process(url: str, stack: AsyncExitStack) -> Process:
-    database = open_database(load_settings({"database_url": url}).sqlalchemy_url)
+    database = open_database(load_settings({"database_url": url}).sqlalchemy_url, timeout_seconds=60)
     stack.push_async_callback(database.close)
     reader = Reader(database)
     tail = Tail(reader, ring_bytes=2**20, coalesce_seconds=0.01)

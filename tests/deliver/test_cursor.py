@@ -190,7 +190,7 @@ class Recorder:
         async def there() -> bool:
             return set(seqs) <= set(self.sent)
 
-        await until(there, what=f"{seqs}, not only {self.sent}")
+        await until(there, timeout=90, what=f"{seqs}, not only {self.sent}")
 
 
 @asynccontextmanager

@@ -359,7 +359,7 @@ async def test_retention_that_was_faster_is_noted_and_counted(process: Process, 
 
 
 async def test_two_replicas_never_send_twice(two_processes: tuple[Process, Process], receiver: Receiver) -> None:
-    names = [f"span {number}" for number in range(120)]
+    names = [f"span {number}" for number in range(40)]
     running = []
     for process in two_processes:
         listener = Listener(process.database, process.reader, process.tail.heard, poll_seconds=0.2)

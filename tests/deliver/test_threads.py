@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ark_broker.deliver import guard
+from ark_broker.deliver.cursor import Timing
 from ark_broker.deliver.threads import Threads
 from tests.deliver.conftest import Process
 from tests.deliver.test_deliveries import caught_up, until_status, upstream
@@ -57,7 +58,9 @@ async def test_names_that_nobody_answers_for_hold_up_no_other_work(
     monkeypatch.setattr(guard, "RESOLVE_TIMEOUT", 0.2)
     # More than the default executor has threads.
     lost = [upstream(receiver, name=f"lost{number}", url=f"http://lost{number}.test/") for number in range(40)]
-    deliveries = await sqlite_process.deliveries(upstreams=[*lost, upstream(receiver)])
+    deliveries = await sqlite_process.deliveries(
+        upstreams=[*lost, upstream(receiver)], timing=Timing(stand_by=0.1, idle=5.0)
+    )
 
     await sqlite_process.spans("a")
     for each in lost:

@@ -36,7 +36,7 @@ class Log:
 
 
 async def open_log(url: str, *, queue_bytes: int = 2**26, ring_bytes: int = 2**20, commit_max: int = 2000) -> Log:
-    database = open_database(url)
+    database = open_database(url, timeout_seconds=60)
     await schema.migrate(database)
     reader = Reader(database)
     tail = Tail(reader, ring_bytes=ring_bytes, coalesce_seconds=0.01)

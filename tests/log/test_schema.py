@@ -54,7 +54,7 @@ async def test_a_newer_schema_is_refused(sqlalchemy_url: str) -> None:
 
 async def test_two_processes_that_migrate_at_once_make_one_log(postgres_url: str) -> None:
     url = postgres_url.replace("postgresql://", "postgresql+asyncpg://")
-    databases = [open_database(url) for _ in range(2)]
+    databases = [open_database(url, timeout_seconds=60) for _ in range(2)]
     await asyncio.gather(*(schema.migrate(database) for database in databases))
     async with databases[0].reader.connect() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM log_head"))).scalar_one() == 1

@@ -118,6 +118,7 @@ async def _serving(
         server_header=False,
         lifespan="on",
         timeout_graceful_shutdown=5,
+        timeout_keep_alive=75,
     )
     server = _Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:

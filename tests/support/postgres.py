@@ -88,7 +88,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start, or start again, and wait until it takes connections."""
         # A killed server's children hold the shared memory for a moment, and the new one refuses to start.
-        wait_until(self._try_start, what="PostgreSQL to start")
+        wait_until(self._try_start, timeout=60, what="PostgreSQL to start")
 
     def stop(self) -> None:
         """Stop it in an orderly way: open transactions are rolled back, connections closed."""
@@ -174,18 +174,31 @@ def create_database(server_url: str, template: str | None = None) -> str:
     """A new database on the server, empty or a copy of that (URL of a) template; returns its URL."""
     name = f"ark_broker_test_{uuid4().hex[:12]}"
     copied = "" if template is None else f' TEMPLATE "{urlsplit(template).path[1:]}"'
-    execute(server_url, f'CREATE DATABASE "{name}"{copied}')
+    _execute_alone(server_url, f'CREATE DATABASE "{name}"{copied}')
     return with_database(server_url, name)
 
 
 def drop_database(server_url: str, url: str) -> None:
     """Drop it, whoever is still connected."""
-    execute(server_url, f'DROP DATABASE IF EXISTS "{urlsplit(url).path[1:]}" WITH (FORCE)')
+    _execute_alone(server_url, f'DROP DATABASE IF EXISTS "{urlsplit(url).path[1:]}" WITH (FORCE)')
 
 
 def with_database(server_url: str, name: str) -> str:
     """The URL of another database on the same server."""
     return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+
+
+def _execute_alone(url: str, statement: str) -> None:
+    """`execute`, until nobody else uses the database: who leaves it may take longer than the server waits for that."""
+
+    def is_done() -> bool:
+        try:
+            execute(url, statement)
+        except asyncpg.ObjectInUseError:
+            return False
+        return True
+
+    wait_until(is_done, timeout=60, what=statement)
 
 
 def execute(url: str, statement: str) -> None:

@@ -96,13 +96,13 @@ class Broker:
                 start_new_session=True,
             )
 
-    def start(self, timeout: float = 30) -> Broker:
+    def start(self, timeout: float = 120) -> Broker:
         """Start the process and wait until it is ready."""
         self.launch()
         self.wait_ready(timeout)
         return self
 
-    def wait_ready(self, timeout: float = 30) -> None:
+    def wait_ready(self, timeout: float = 120) -> None:
         """Wait for `/readyz` to answer 200. Fails at once where the process has ended."""
         wait_until(self._ready_or_dead, timeout=timeout, what=f"{self.url} to be ready")
 

@@ -10,7 +10,12 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
-_PATIENCE_SECONDS = 20
+_PATIENCE_SECONDS = 60
+
+
+def is_comment(frame: ServerSentEvent) -> bool:
+    """True for what httpx-sse makes of a comment once it has seen an `id:`: a message without data."""
+    return frame.event == "message" and not frame.data
 
 
 class Frames:
@@ -23,7 +28,10 @@ class Frames:
     async def next(self) -> ServerSentEvent:
         """The next frame; fails where the stream ends or stays silent."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            return await anext(self._frames)
+            while True:
+                frame = await anext(self._frames)
+                if not is_comment(frame):
+                    return frame
 
     async def take(self, count: int) -> list[ServerSentEvent]:
         return [await self.next() for _ in range(count)]
@@ -38,7 +46,7 @@ class Frames:
     async def rest(self) -> list[ServerSentEvent]:
         """Every frame until the server ends the stream."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            return [frame async for frame in self._frames]
+            return [frame async for frame in self._frames if not is_comment(frame)]
 
     async def hello(self) -> dict[str, Any]:
         """The greeting, which must be the next frame."""

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 from httpx_sse import ServerSentEvent, aconnect_sse
 
+from tests.support.sse import is_comment
 from tests.support.waiting import until
 
 #: Reading the system's certificates takes longer than most of these connections live.
@@ -76,7 +77,7 @@ class StreamReader:
             async for frame in source.aiter_sse():
                 if frame.event == "hello":
                     self.hellos.append(json.loads(frame.data))
-                else:
+                elif not is_comment(frame):
                     self.frames.append(frame)
                 if limit is not None:
                     limit -= 1

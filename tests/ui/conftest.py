@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 #: Milliseconds that Playwright waits for what a test expects of a page: the machine may be busy.
-PATIENCE = 30_000
+PATIENCE = 120_000
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if _HERE in item.path.parents:
             item.add_marker(pytest.mark.ui)
-            item.add_marker(pytest.mark.timeout(300))
+            item.add_marker(pytest.mark.timeout(600))
             if not asked_for:
                 item.add_marker(pytest.mark.skip(reason="takes a browser: `make e2e` runs it"))
 
@@ -105,7 +105,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 def play_demo(broker: Broker, *options: str) -> None:
     """Play the demo to its end, at once."""
-    played = run_command("demo", "--no-ask", "--speed", "max", *options, url=broker.url)
+    played = run_command("demo", "--no-ask", "--speed", "max", *options, timeout=300, url=broker.url)
     assert played.returncode == 0, played.stderr
 
 

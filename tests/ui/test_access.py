@@ -124,12 +124,12 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     with running(directory, settings) as broker:
         tell(broker)
         with demo_playing(broker, "--ask", "--speed", speed):
-            wait_until(lambda: _has_failed(broker), timeout=120, what="the demo's last query to fail")
+            wait_until(lambda: _has_failed(broker), timeout=300, what="the demo's last query to fail")
             yield broker
 
 
 def _has_failed(broker: Broker) -> bool:
-    response = httpx.get(f"{broker.url}/v1/sessions/session-abc")
+    response = httpx.get(f"{broker.url}/v1/sessions/session-abc", timeout=60)
     phases: dict[str, Any] = response.json()["counts"]["phases"] if response.is_success else {}
     return "error" in phases
 

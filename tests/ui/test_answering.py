@@ -30,9 +30,9 @@ def _send(broker: Broker, first: int, last: int) -> None:
 def asking(broker: Broker) -> Broker:
     """A broker with a query of which somebody is asked in words, and another one that keeps the session active."""
     started = [{**_WHERE, "type": "query.started"}, {**_WHERE, "query": "other", "type": "query.started"}]
-    httpx.post(f"{broker.url}/v1/events", json=started).raise_for_status()
+    httpx.post(f"{broker.url}/v1/events", json=started, timeout=60).raise_for_status()
     question = {"session": SESSION, "query": "q", "text": "Which region?", "timeoutSeconds": 3_600}
-    httpx.post(f"{broker.url}/v1/questions", json=question).raise_for_status()
+    httpx.post(f"{broker.url}/v1/questions", json=question, timeout=60).raise_for_status()
     return broker
 
 
@@ -63,7 +63,12 @@ def test_an_answer_is_still_there_after_its_row_was_out_of_the_page(asking: Brok
     field.fill("eu-west")
 
     # What has the focus stays, though it is far out of sight.
-    tree.element.evaluate("tree => { tree.scrollTop = tree.scrollHeight }")
+    # What the address names is shown for two frames.
+    tree.element.evaluate(
+        "async tree => {"
+        " for (let left = 3; left > 0; left--) await new Promise(requestAnimationFrame);"
+        " tree.scrollTop = tree.scrollHeight }"
+    )
     tree.row("note-199").wait_for()
     assert field.evaluate("element => element === document.activeElement")
 

@@ -29,7 +29,7 @@ def _wait_until_live(page: Page) -> None:
 def test_many_tabs_opened_in_the_background_leave_the_one_in_front_its_connections(
     broker: Broker, open_page: WatchedPage
 ) -> None:
-    httpx.post(f"{broker.url}/v1/events", json={"type": "note", "sessionId": "first"}).raise_for_status()
+    httpx.post(f"{broker.url}/v1/events", json={"type": "note", "sessionId": "first"}, timeout=60).raise_for_status()
     front = open_page(f"{broker.url}/ui/sessions")
     _wait_until_live(front)
 
@@ -42,7 +42,7 @@ def test_many_tabs_opened_in_the_background_leave_the_one_in_front_its_connectio
     front.reload()
     _wait_until_live(front)
 
-    httpx.post(f"{broker.url}/v1/events", json={"type": "note", "sessionId": "second"}).raise_for_status()
+    httpx.post(f"{broker.url}/v1/events", json={"type": "note", "sessionId": "second"}, timeout=60).raise_for_status()
     front.get_by_role("link", name="second").wait_for()
     assert behind[0].get_by_role("link", name="second").count() == 0
     behind[0].evaluate(_LOOK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -97,7 +98,9 @@ def test_what_telemetry_says_stays_text(infested: Broker, open_page: WatchedPage
 
 def test_a_stored_event_stays_text(infested: Broker, open_page: WatchedPage) -> None:
     page = opened(open_page, f"{infested.url}{_SESSION}/raw?type=tool.call", "main [role=option]")
-    asked = httpx.get(f"{infested.url}/v1/sessions/{quote(SESSION, safe='')}/events?type=tool.call&limit=1000")
+    asked = httpx.get(
+        f"{infested.url}/v1/sessions/{quote(SESSION, safe='')}/events?type=tool.call&limit=1000", timeout=60
+    )
     stored = asked.raise_for_status().json()["items"]
     assert {event["kind"] for event in stored} == {"span", "event"}
 
@@ -112,7 +115,8 @@ def test_every_span_stays_text(infested: Broker, open_page: WatchedPage) -> None
     page = open_page(f"{infested.url}{_SESSION}/timeline")
     for text in CORPUS:
         page.goto(f"{infested.url}{_SESSION}/timeline?query={quote(name_of(text), safe='')}")
-        page.locator("main [role=treeitem]").first.wait_for()
+        # The stream and the wait are there before the trace.
+        page.get_by_role("treeitem", name=re.compile("Tool")).wait_for()
 
         spans = page.get_by_role("tree", name="Spans by time")
         seen = _step_through(page, spans, "The chosen span", page.get_by_role("treeitem").count())

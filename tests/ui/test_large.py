@@ -58,7 +58,6 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 def test_the_tree_scrolls_to_the_last_of_50000_rows_and_holds_few(large: Broker, open_page: WatchedPage) -> None:
     page = open_page(f"{large.url}/ui/sessions/large")
-    page.get_by_role("treeitem").first.wait_for()
     page.get_by_text(re.compile(r"50,00\d rows|50K rows")).wait_for(timeout=120_000)
     tree = Tree(page)
     tree.hold_still()
@@ -84,7 +83,7 @@ def test_keys_lead_to_both_ends_of_50000_rows(large: Broker, open_page: WatchedP
 
 def test_the_raw_events_scroll_to_the_last_of_50000(large: Broker, open_page: WatchedPage) -> None:
     page = open_page(f"{large.url}/ui/sessions/large/raw")
-    page.get_by_role("listbox", name="Events").get_by_role("option").first.wait_for()
+    page.get_by_role("listbox", name="Events").get_by_role("option").first.wait_for(timeout=120_000)
 
     # The last is known by its position in the log, which has no other session.
     most = _scroll_to_the_end(page, "main [role=listbox]", str(MANY))

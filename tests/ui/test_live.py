@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -99,8 +100,12 @@ def test_the_demo_appears_in_the_list_and_builds_itself(broker: Broker, open_pag
 
     with demo_playing(broker, "--no-ask", "--speed", "human") as demo:
         session = page.get_by_role("link", name="session-abc")
+        wait_until(lambda: httpx.get(f"{broker.url}/v1/sessions/session-abc", timeout=60).is_success, timeout=60)
+        # It goes on when its beginning has been seen, however long that takes here.
+        demo.send_signal(signal.SIGSTOP)
         session.wait_for()
-        assert demo.poll() is None, "it was seen only when it was over"
+        assert demo.poll() is None, "it was over before it could be seen"
+        demo.send_signal(signal.SIGCONT)
         session.click()
         tree = Tree(page)
         for row in ('web_search("weather NYC")', "query.completed", "Waiting for response", "LLM streaming"):

@@ -34,7 +34,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     settings = {"database_url": f"sqlite:///{directory}/broker.db", "auth": True, "admin_token": ADMIN}
     with running(directory, settings) as broker:
         events = [{"type": "note", "sessionId": SESSION, "query": "due-diligence"}]
-        httpx.post(f"{broker.url}/v1/events", json=events, headers=BEARER).raise_for_status()
+        httpx.post(f"{broker.url}/v1/events", json=events, headers=BEARER, timeout=60).raise_for_status()
         yield broker
 
 
@@ -42,7 +42,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 def token(locked: Broker) -> dict[str, Any]:
     """A token that reads, as `POST /v1/tokens` made it: its id, and the `token` itself."""
     wanted = {"name": "somebody", "permissions": ["read"]}
-    made = httpx.post(f"{locked.url}/v1/tokens", json=wanted, headers=BEARER).raise_for_status()
+    made = httpx.post(f"{locked.url}/v1/tokens", json=wanted, headers=BEARER, timeout=60).raise_for_status()
     found: dict[str, Any] = made.json()
     return found
 
@@ -133,7 +133,7 @@ def test_a_token_that_is_revoked_leads_to_the_login_by_itself_and_back_to_the_sa
         visitor.get_by_text("Nobody waits for an answer").wait_for()
     address = visitor.url
 
-    httpx.delete(f"{locked.url}/v1/tokens/{token['id']}", headers=BEARER).raise_for_status()
+    httpx.delete(f"{locked.url}/v1/tokens/{token['id']}", headers=BEARER, timeout=60).raise_for_status()
 
     form(visitor).wait_for()
     assert_nothing_is_told(visitor)

@@ -87,7 +87,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 
 def _fill(broker: Broker) -> None:
-    with httpx.Client(base_url=broker.url, headers=BEARER) as http:
+    with httpx.Client(base_url=broker.url, headers=BEARER, timeout=60) as http:
         http.post("/v1/events", json={"type": "note", "sessionId": "s"}).raise_for_status()
         asked = http.post("/v1/questions", json={"session": "s", "text": "May I?"})
         assert asked.is_success, asked.text
@@ -165,7 +165,7 @@ def test_a_page_of_another_origin_changes_nothing(locked: Broker, foreign: Frame
 
 
 def _state(broker: Broker) -> tuple[list[dict[str, Any]], list[str]]:
-    with httpx.Client(base_url=broker.url, headers=BEARER) as http:
+    with httpx.Client(base_url=broker.url, headers=BEARER, timeout=60) as http:
         questions = http.get("/v1/questions").raise_for_status().json()["items"]
         sessions = http.get("/v1/sessions").raise_for_status().json()["items"]
     return questions, [session["id"] for session in sessions]

@@ -43,7 +43,7 @@ def test_the_link_to_an_error_leads_there_again(broker: Broker, open_page: Watch
     where = {"sessionId": "long", "query": "q"}
     notes = [{**where, "type": "note", "message": f"note {n}", "time": NOON + n} for n in range(300)]
     failed = {**where, "type": "tool.failed", "tool": "deploy", "error": "refused", "time": NOON + 150}
-    httpx.post(f"{broker.url}/v1/events", json=[*notes, failed]).raise_for_status()
+    httpx.post(f"{broker.url}/v1/events", json=[*notes, failed], timeout=60).raise_for_status()
     page = open_page(f"{broker.url}/ui/sessions/long")
     tree = Tree(page)
     tree.element.wait_for()

@@ -21,7 +21,7 @@ def wait_for(page: Page, check: Callable[[], bool], what: str) -> None:
 
     Playwright hands such news on only while it is asked for something: a plain `wait_until` would wait for nothing.
     """
-    wait_until(lambda: page.evaluate("true") and check(), timeout=30, what=what)
+    wait_until(lambda: page.evaluate("true") and check(), timeout=120, what=what)
 
 
 class Watch:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from fastapi import APIRouter
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from ark_broker.api.services import Deps
+
+#: Kubernetes asks every few seconds: a database that takes longer than this is none to work with.
+READY_SECONDS: Final = 2.0
 
 router = APIRouter(tags=["health"])
 
@@ -32,7 +36,7 @@ async def ready(services: Deps) -> Response:
         problem = "the writer has stopped"
     else:
         try:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(READY_SECONDS):
                 await services.reader.head()
         except Exception:  # noqa: BLE001 - whatever it was: not ready
             problem = "the database does not answer"

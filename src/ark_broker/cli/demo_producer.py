@@ -109,7 +109,8 @@ class Producer:
         self._http = httpx.Client(timeout=_TIMEOUT_SECONDS, headers=bearer(url))
         self._ids = _GivenIds()
         self._last_words = _LastWords()
-        self._exporter = _CheckedExporter(OTLPSpanExporter(endpoint=f"{url}/v1/traces", headers=bearer(url)))
+        exporter = OTLPSpanExporter(endpoint=f"{url}/v1/traces", headers=bearer(url), timeout=_TIMEOUT_SECONDS)
+        self._exporter = _CheckedExporter(exporter)
         self._provider = TracerProvider(
             sampler=ALWAYS_ON,
             resource=Resource({"service.name": "ark-broker-demo", "service.version": __version__}),

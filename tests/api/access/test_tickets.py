@@ -7,6 +7,7 @@ import pytest
 from ark_broker.access.grants import Grant
 from ark_broker.access.tickets import owner_of
 from ark_broker.access.tokens import StoredToken
+from ark_broker.api import kept_tokens
 from ark_broker.api.gate import Gate
 from ark_broker.api.kept_tokens import MOST_TICKETS, TICKET_SECONDS
 from ark_broker.log import tokens
@@ -30,13 +31,17 @@ class Clock:
         return self.now
 
 
-async def test_nobody_has_more_than_so_many_tickets_at_once(each_locked: Locked) -> None:
+async def test_nobody_has_more_than_so_many_tickets_at_once(
+    each_locked: Locked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 5
+    monkeypatch.setattr(kept_tokens, "MOST_TICKETS", most)
     who, other = await each_locked.person("read", name="ann"), await each_locked.person("read", name="ann")
-    statuses = [(await who.http.post("/v1/tickets")).status_code for _ in range(MOST_TICKETS)]
+    statuses = [(await who.http.post("/v1/tickets")).status_code for _ in range(most)]
     assert set(statuses) == {201}
     refused = await who.http.post("/v1/tickets")
     assert refused.status_code == 429
-    assert "'ann' has 100 tickets" in refused.json()["error"]["message"]
+    assert "'ann' has 5 tickets" in refused.json()["error"]["message"]
     assert 1 <= int(refused.headers["retry-after"]) <= TICKET_SECONDS
     assert (await other.http.post("/v1/tickets")).status_code == 201
     # The tokens are all there is to list.

@@ -96,8 +96,13 @@ async def test_what_can_be_no_token_is_refused(locked: Locked, wanted: dict[str,
 
 
 async def test_a_token_expires(each_locked: Locked) -> None:
-    token = await each_locked.token("read", expiresInSeconds=1)
-    assert await status_with(each_locked, token) == 200
+    # Where the machine is slow it needs to be good for longer to be seen.
+    for seconds in (1, 4, 16):
+        token = await each_locked.token("read", expiresInSeconds=seconds)
+        if await status_with(each_locked, token) == 200:
+            break
+    else:
+        pytest.fail("it was never good")
 
     async def is_over() -> bool:
         return await status_with(each_locked, token) == 401
@@ -326,18 +331,18 @@ async def test_a_ticket_gives_no_further_ticket(locked: Locked) -> None:
 
 
 async def test_a_ticket_is_bound_by_the_limits_of_its_owner(locked: Locked) -> None:
-    who = await locked.person("read", requestsPerMinute=4)
+    who = await locked.person("read", requestsPerMinute=3)
     tickets = [await ticket_of(who) for _ in range(2)]
     statuses = [
         (await locked.api.http.get("/v1/sessions", params={"ticket": tickets[number % 2]})).status_code
         for number in range(6)
     ]
-    assert statuses.count(200) <= 4
+    assert statuses.count(200) <= 3
     assert statuses[-1] == 429
 
 
 async def test_a_ticket_is_good_for_no_longer_than_its_owner(locked: Locked) -> None:
-    ticket = await ticket_of(await locked.person("read", expiresInSeconds=4))
+    ticket = await ticket_of(await locked.person("read", expiresInSeconds=8))
 
     async def is_over() -> bool:
         return (await locked.api.http.get("/v1/me", params={"ticket": ticket})).status_code == 401

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.api.ark.support import RawStream, data, items, operation, post_events, post_messages, raw_stream, text, watch
-from tests.support.api import Api, StartApi
+from tests.support.api import Api, StartApi, serve
 from tests.support.sse import listen
 
 LISTS = ("/messages", "/stream", "/events", "/events/u1", "/traces", "/sessions")
@@ -386,12 +386,15 @@ async def test_a_silent_watch_is_kept_awake_and_never_ends_by_itself(start_api: 
         assert [await stream.block() for _ in range(5)] == [b": connected", *[b": heartbeat"] * 4]
 
 
-async def test_every_frame_is_an_id_and_one_line_of_data(each_api: Api) -> None:
-    api = each_api
+async def test_every_frame_is_an_id_and_one_line_of_data(database_url: str) -> None:
     body = b'{"conversation_id":"c1",\r\n"query_id":"q1","messages":[{\n  "text": "a\\nb \xe2\x80\xa8"\r\n}]}'
     event = b'{"data":\r\n{"queryId":"u1",\n"x":\r[1,\n2]}}'
     watching = {"params": {"watch": "true"}}
-    async with raw_stream(api, "/messages", **watching) as messages, raw_stream(api, "/events", **watching) as events:
+    async with (
+        serve(database_url, heartbeat_seconds=300) as api,
+        raw_stream(api, "/messages", **watching) as messages,
+        raw_stream(api, "/events", **watching) as events,
+    ):
         assert (await api.http.post("/messages", content=body)).status_code == 200
         assert (await api.http.post("/events", content=event)).status_code == 201
         for stream in (messages, events):

@@ -64,14 +64,14 @@ async def test_a_span_is_shown_in_one_form_whatever_its_encoding(each_api: Api) 
 
 async def test_what_the_sdk_exports_is_read_back(broker: Broker) -> None:
     provider = TracerProvider(resource=Resource.create({"service.name": "ark-controller"}))
-    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{broker.url}/v1/traces")))
+    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{broker.url}/v1/traces", timeout=60)))
     with provider.get_tracer("ark").start_as_current_span("query.q1") as parent:
         parent.set_attribute("ark.session.id", "s1")
         with provider.get_tracer("ark").start_as_current_span("target.a"):
             pass
     provider.shutdown()
 
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         [trace] = (await http.get(f"{broker.url}/traces")).json()["items"]
 
     assert trace["traceId"] == f"{parent.get_span_context().trace_id:032x}"

@@ -1,11 +1,13 @@
 // @vitest-environment jsdom
 import { QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
+import { cleanup, configure, fireEvent, render, screen, waitFor } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { makeQueryClient, me, questionQuery } from "../api/queries";
 import type { Me, Question } from "../api/types";
 import { AnswerForm } from "./AnswerForm";
 import { keptDraft } from "./answerDrafts";
+
+configure({ asyncUtilTimeout: 30_000 });
 
 const question = { id: "x", state: "open", text: "Which region?" } as Question;
 const reader = { name: "somebody", authentication: false, permissions: ["read", "answer"] } as unknown as Me;

@@ -25,7 +25,10 @@ export function useChoice(
   const choose = useCallback((choice: string | undefined) => {
     setChosen(choice);
     clearTimeout(timer.current);
+    // Who went on to another page meanwhile stays there: this one lives until that one has been drawn.
+    const page = window.location.pathname;
     timer.current = setTimeout(() => {
+      if (window.location.pathname !== page) return;
       written.current = choice;
       writer.current(choice);
     }, SETTLE_MS);

@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { QueryClientProvider, useQuery } from "@tanstack/react-query";
-import { cleanup, render, screen, waitFor } from "@testing-library/react";
+import { cleanup, configure, render, screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { createMemoryRouter, RouterProvider } from "react-router";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -14,6 +14,8 @@ interface Broker {
   cookie: string | undefined;
   refusesLogout: boolean;
 }
+
+configure({ asyncUtilTimeout: 30_000 });
 
 let broker: Broker;
 let client: ReturnType<typeof makeQueryClient>;

@@ -1,10 +1,12 @@
 // @vitest-environment jsdom
 import { QueryClientProvider } from "@tanstack/react-query";
-import { act, cleanup, renderHook, waitFor } from "@testing-library/react";
+import { act, cleanup, configure, renderHook, waitFor } from "@testing-library/react";
 import type { ReactNode } from "react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { makeQueryClient } from "../../api/queries";
 import { useShownQuestion } from "./useShownQuestion";
+
+configure({ asyncUtilTimeout: 30_000 });
 
 /** Questions that the broker has. */
 let there: Set<string>;
