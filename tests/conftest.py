@@ -11,6 +11,7 @@ start_broker     starts more of them, with settings of your choice
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +25,10 @@ from tests.support.postgres import PostgresServer, create_database, drop_databas
 from tests.support.process import Broker, StartBroker, run_command
 
 _NO_CERTIFICATES = Path(__file__).parent
+
+# What a shell starts in the background ignores Ctrl-C, and so would the programs that these tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says something of the machine alone.
 hypothesis.settings.register_profile(
