@@ -8,11 +8,13 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx
 import structlog
 import uvicorn
+from starlette.routing import BaseRoute, Route
 
 from ark_broker.api.connection import GuardedHttp
 from ark_broker.api.services import Services
@@ -93,6 +95,15 @@ class _Server(uvicorn.Server):
 StartApi = Callable[..., AbstractAsyncContextManager[Api]]
 
 
+@cache
+def _included() -> list[BaseRoute]:
+    """The routers that every app includes: FastAPI works out their routes with the first request of each app.
+
+    That takes longer than most tests.
+    """
+    return [route for route in create_app(load_settings()).router.routes if not isinstance(route, Route)]
+
+
 @asynccontextmanager
 async def serve(database_url: str, **settings: Any) -> AsyncIterator[Api]:
     """A broker on that database, migrated. Fails at the end where it has logged an error."""
@@ -110,6 +121,7 @@ async def _serving(
     loaded = load_settings({"database_url": database_url, "grpc_port": 0, "ack_timeout_seconds": 60, **settings})
     await asyncio.to_thread(migrate, loaded)
     app = create_app(loaded)
+    app.router.routes[:] = [route for route in app.router.routes if isinstance(route, Route)] + _included()
     config = uvicorn.Config(
         app,
         http=GuardedHttp,
