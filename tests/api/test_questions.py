@@ -83,15 +83,11 @@ async def test_a_hundred_answer_and_one_of_them_wins(each_api: Api) -> None:
 async def test_who_waits_gets_the_answer_when_it_is_there(each_api: Api) -> None:
     question = await ask(each_api)
     waiting = asyncio.create_task(each_api.get(f"/v1/questions/{question['id']}", wait=60))
-    await until(lambda: _followers(each_api))
+    await each_api.followed()
 
     await answer(each_api, question, "no")
 
     assert (await waiting)["answer"] == "no"
-
-
-async def _followers(api: Api, count: int = 1) -> bool:
-    return api.services.tail.follower_count >= count
 
 
 async def test_who_waits_too_short_gets_the_open_question(api: Api) -> None:
@@ -104,7 +100,7 @@ async def test_asked_on_one_replica_and_answered_on_the_other(postgres_url: str)
     async with serve(postgres_url) as one, serve(postgres_url) as other:
         question = await ask(one)
         waiting = asyncio.create_task(one.get(f"/v1/questions/{question['id']}", wait=60))
-        await until(lambda: _followers(one))
+        await one.followed()
 
         first, second = await asyncio.gather(answer(one, question, "yes"), answer(other, question, "no"))
 
@@ -176,7 +172,7 @@ async def test_a_secret_answer_is_handed_over_and_not_stored(each_api: Api) -> N
     question = await ask(api, secret=True, options=None)
     assert (await answer(api, question, "hunter2"))[0] == 409  # nobody waits for it
     waiting = asyncio.create_task(api.get(f"/v1/questions/{question['id']}", wait=60))
-    await until(lambda: _followers(api))
+    await api.followed()
 
     status, answered = await answer(api, question, "hunter2")
 

@@ -228,11 +228,7 @@ async def test_a_secret_answer_goes_to_the_caller_and_nowhere_else(api: Api, era
     async with client(base(api), era) as agent:
         asked = asyncio.create_task(agent.call_tool("ask_question", {"text": "Password?", "secret": True} | QUERY))
         question = await open_question(api.http)
-
-        async def is_waited_for() -> bool:
-            return api.services.tail.follower_count > 0
-
-        await until(is_waited_for)
+        await api.followed()
         await give(api.http, "hunter2")
         assert content(await asked)["answer"] == "hunter2"
         later = content(await agent.call_tool("get_answer", {"question": question["id"]}))

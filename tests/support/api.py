@@ -71,6 +71,14 @@ class Api:
         found: dict[str, Any] = response.json()
         return found
 
+    async def followed(self) -> None:
+        """Wait until somebody follows a stream, or waits for an answer."""
+
+        async def is_followed() -> bool:
+            return self.services.tail.follower_count > 0
+
+        await until(is_followed, what="somebody to follow")
+
     async def error(self, path: str, status: int, method: str = "GET", **request: Any) -> dict[str, Any]:
         """The `error` object of an answer with this status, in the house's shape."""
         async with self.http.stream(method, path, **request) as response:

@@ -75,9 +75,11 @@ class StreamReader:
         ):
             source.response.raise_for_status()
             async for frame in source.aiter_sse():
+                if is_comment(frame):
+                    continue
                 if frame.event == "hello":
                     self.hellos.append(json.loads(frame.data))
-                elif not is_comment(frame):
+                else:
                     self.frames.append(frame)
                 if limit is not None:
                     limit -= 1

@@ -63,18 +63,13 @@ def test_an_answer_is_still_there_after_its_row_was_out_of_the_page(asking: Brok
     field.fill("eu-west")
 
     # What has the focus stays, though it is far out of sight.
-    # What the address names is shown for two frames.
-    tree.element.evaluate(
-        "async tree => {"
-        " for (let left = 3; left > 0; left--) await new Promise(requestAnimationFrame);"
-        " tree.scrollTop = tree.scrollHeight }"
-    )
+    tree.scroll_to("tree.scrollHeight")
     tree.row("note-199").wait_for()
     assert field.evaluate("element => element === document.activeElement")
 
     tree.element.focus()
     field.wait_for(state="detached")
-    tree.element.evaluate("tree => { tree.scrollTop = 0 }")
+    tree.scroll_to("0")
     field.wait_for()
     assert field.input_value() == "eu-west"
 

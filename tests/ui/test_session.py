@@ -54,12 +54,7 @@ def test_the_link_to_an_error_leads_there_again(broker: Broker, open_page: Watch
         link.click()
         error.wait_for()
         assert "event=" in page.url
-        # What the link does, it does until the second frame from here.
-        tree.element.evaluate(
-            "async tree => {"
-            " for (let left = 3; left > 0; left--) await new Promise(requestAnimationFrame);"
-            " tree.scrollTop = 0 }"
-        )
+        tree.scroll_to("0")
         tree.row("note 0").wait_for()
         error.wait_for(state="detached")
 

@@ -45,6 +45,17 @@ class Tree:
         """The row that has this text; it has to be in sight."""
         return self.page.get_by_role("treeitem").filter(has_text=text).last
 
+    def scroll_to(self, top: str) -> None:
+        """Scroll there (an expression of `tree`), once the page itself has shown what its address names.
+
+        It does so until the second frame from here.
+        """
+        self.element.evaluate(
+            "async tree => {"
+            " for (let left = 3; left > 0; left--) await new Promise(requestAnimationFrame);"
+            f" tree.scrollTop = {top} }}"
+        )
+
     def hold_still(self) -> None:
         """Follow the newest row no longer."""
         following = self.page.get_by_role("button", name="Following")

@@ -303,13 +303,8 @@ async def test_get_answer_has_the_answer_to_the_own_question_of_that_id(each_loc
 async def test_get_answer_waits_for_the_own_question_of_that_id(each_locked: Locked) -> None:
     teams = await two_teams(each_locked)
     await ask_both(teams)
-    tail = each_locked.api.services.tail
-
-    async def somebody_waits() -> bool:
-        return tail.follower_count > 0
-
     waiting = asyncio.create_task(get_answer(teams.bravo.who, seconds=60))
-    await until(somebody_waits, what="the call to wait")
+    await each_locked.api.followed()
     await answer_by_event(teams.alpha)
     assert (await get_answer(teams.alpha.who))["answer"] == "alpha-answer"
     await answer_by_event(teams.bravo)
